@@ -1,0 +1,2 @@
+// Package devpg runs a private PostgreSQL for development and tests.
+package devpg

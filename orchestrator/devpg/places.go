@@ -1,0 +1,130 @@
+package devpg
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// shmRoom is the free space below which a memory file system is not used: a
+// cluster is 40 MB, each cloned database 8 MB, and a full one fails in the
+// oddest places. Containers often have 64 MB there.
+const shmRoom = 768 << 20
+
+// cacheRoot is where things that outlive a process are kept: unpacked
+// binaries, initialised clusters, development data. As root it is outside
+// root's home, which the user that runs PostgreSQL may not enter.
+//
+// Without a home directory (containers, cron) it is a directory in the
+// temporary directory: slower on the next boot, correct all the same.
+func cacheRoot(acct account) (string, error) {
+	var candidates []string
+	if acct.switched {
+		candidates = append(candidates, "/var/cache/task-orchestrator")
+	} else if dir, err := os.UserCacheDir(); err == nil {
+		candidates = append(candidates, filepath.Join(dir, "task-orchestrator"))
+	}
+	candidates = append(candidates, filepath.Join(tempDir(acct), "task-orchestrator-"+strconv.Itoa(os.Geteuid())))
+	return firstUsable(candidates, acct)
+}
+
+// scratchRoot is where ephemeral servers live: in memory when there is room,
+// else in the temporary directory.
+func scratchRoot(acct account) (string, error) {
+	name := "orchestrator-devpg-" + strconv.Itoa(os.Geteuid())
+	var candidates []string
+	if freeBytes("/dev/shm") >= shmRoom {
+		candidates = append(candidates, filepath.Join("/dev/shm", name))
+	}
+	candidates = append(candidates, filepath.Join(tempDir(acct), name))
+	return firstUsable(candidates, acct)
+}
+
+// tempDir is the temporary directory; root's TMPDIR may lie in root's home,
+// closed to the user that runs PostgreSQL.
+func tempDir(acct account) string {
+	if acct.switched {
+		return "/tmp"
+	}
+	return os.TempDir()
+}
+
+func firstUsable(candidates []string, acct account) (string, error) {
+	var errs []error
+	for _, dir := range candidates {
+		err := makeOurs(dir, acct)
+		if err == nil {
+			return dir, nil
+		}
+		errs = append(errs, err)
+	}
+	return "", fmt.Errorf("devpg: no directory to keep a server in: %w", errors.Join(errs...))
+}
+
+// makeOurs creates dir, or checks that it is a directory of the caller's own.
+// The check matters where dir has a guessable name in a directory that
+// everybody may write to: data in somebody else's directory are theirs.
+func makeOurs(dir string, acct account) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, dirMode(acct)); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !fi.IsDir() || !ownedByCaller(fi) {
+		return fmt.Errorf("%s is not a directory of the current user: remove it", dir)
+	}
+	if fi.Mode().Perm() != dirMode(acct) {
+		return os.Chmod(dir, dirMode(acct)) // a umask took bits the server's user needs
+	}
+	return nil
+}
+
+// dirMode lets the server's user pass through when it is not the caller.
+func dirMode(acct account) os.FileMode {
+	if acct.switched {
+		return 0o755
+	}
+	return 0o700
+}
+
+// projectDir is the persistent directory of a project: readable by its name,
+// unique by its path.
+func projectDir(root, project string) (string, error) {
+	abs, err := filepath.Abs(project)
+	if err != nil {
+		return "", fmt.Errorf("devpg: project directory %s: %w", project, err)
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = real
+	}
+	sum := sha256.Sum256([]byte(abs))
+	return filepath.Join(root, "dev", slug(filepath.Base(abs), 24)+"-"+hex.EncodeToString(sum[:4])), nil
+}
+
+// slug reduces s to lower-case letters, digits and underscores, at most n.
+func slug(s string, n int) string {
+	out := make([]byte, 0, n)
+	for i := 0; i < len(s) && len(out) < n; i++ {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+			out = append(out, c)
+		case c >= 'A' && c <= 'Z':
+			out = append(out, c+'a'-'A')
+		default:
+			out = append(out, '_')
+		}
+	}
+	if len(out) == 0 {
+		return "x"
+	}
+	return string(out)
+}
