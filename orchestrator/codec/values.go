@@ -1,0 +1,277 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator"
+)
+
+// String writes a string. Invalid UTF-8 and NUL are violations.
+func (w *Writer) String(name, v string) {
+	w.key(name)
+	w.quote(v)
+}
+
+// Bool writes a bool.
+func (w *Writer) Bool(name string, v bool) {
+	w.key(name)
+	w.buf = strconv.AppendBool(w.buf, v)
+}
+
+// Int writes an int.
+func (w *Writer) Int(name string, v int) { w.Int64(name, int64(v)) }
+
+// Int64 writes an int64, in all its digits.
+func (w *Writer) Int64(name string, v int64) {
+	w.key(name)
+	w.buf = strconv.AppendInt(w.buf, v, 10)
+}
+
+// Float64 writes a float64. NaN and the infinities are violations.
+func (w *Writer) Float64(name string, v float64) {
+	w.key(name)
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		w.Fail("must be a finite number")
+		return
+	}
+	w.buf = appendFloat(w.buf, v)
+}
+
+// Decimal writes a decimal as a string.
+func (w *Writer) Decimal(name string, v orchestrator.Decimal) {
+	w.key(name)
+	w.plain(v.String())
+}
+
+// Bytes writes base64, and nil as the empty string.
+func (w *Writer) Bytes(name string, v []byte) {
+	w.key(name)
+	w.buf = append(w.buf, '"')
+	w.buf = base64.StdEncoding.AppendEncode(w.buf, v)
+	w.buf = append(w.buf, '"')
+}
+
+// UUID writes a UUID of a required field: the zero one is a violation.
+func (w *Writer) UUID(name string, v orchestrator.UUID) {
+	w.AnyUUID(name, v)
+	if v == (orchestrator.UUID{}) {
+		w.Fail(required)
+	}
+}
+
+// AnyUUID writes a UUID that may be zero.
+func (w *Writer) AnyUUID(name string, v orchestrator.UUID) {
+	w.key(name)
+	w.buf = append(w.buf, '"')
+	w.buf = appendUUID(w.buf, v)
+	w.buf = append(w.buf, '"')
+}
+
+// Time writes the time of a required field: the zero one is a violation.
+func (w *Writer) Time(name string, v time.Time) {
+	w.AnyTime(name, v)
+	if v.IsZero() {
+		w.Fail(required)
+	}
+}
+
+// AnyTime writes a time that may be zero, as RFC 3339 with nanoseconds.
+func (w *Writer) AnyTime(name string, v time.Time) {
+	w.key(name)
+	w.buf = append(w.buf, '"')
+	var err error
+	if w.buf, err = v.AppendText(w.buf); err != nil {
+		w.Fail("must be in the years 0 to 9999, at whole minutes from UTC")
+	}
+	w.buf = append(w.buf, '"')
+}
+
+// Date writes the date of a required field: the zero one is a violation.
+func (w *Writer) Date(name string, v orchestrator.Date) {
+	w.AnyDate(name, v)
+	if v.IsZero() {
+		w.Fail(required)
+	}
+}
+
+// AnyDate writes a date that may be zero.
+func (w *Writer) AnyDate(name string, v orchestrator.Date) {
+	w.key(name)
+	text, err := v.MarshalText()
+	if err != nil {
+		w.Fail("must be in the years 1 to 9999")
+	}
+	w.plain(string(text))
+}
+
+// Duration writes an ISO 8601 duration.
+func (w *Writer) Duration(name string, v orchestrator.Duration) {
+	w.key(name)
+	w.buf = append(w.buf, '"')
+	w.buf = v.Append(w.buf)
+	w.buf = append(w.buf, '"')
+}
+
+// Any writes JSON that the caller brings, and nil as null. Malformed JSON, and
+// what PostgreSQL could not store (NUL, lone surrogates), are violations.
+func (w *Writer) Any(name string, v json.RawMessage) {
+	w.key(name)
+	switch {
+	case v == nil:
+		w.buf = append(w.buf, "null"...)
+	case !json.Valid(v):
+		w.Fail("not valid JSON")
+	case !utf8.Valid(v):
+		w.Fail(notUTF8)
+	case hasUnstorableEscape(v):
+		w.Fail(`must not contain \u0000 or a lone surrogate`)
+	default:
+		w.buf = append(w.buf, bytes.TrimSpace(v)...)
+	}
+}
+
+// Null writes the null of an absent element of a list or map.
+func (w *Writer) Null(name string) {
+	w.key(name)
+	w.buf = append(w.buf, "null"...)
+}
+
+// Enum writes a string that must be one of values.
+func (w *Writer) Enum(name, v string, values []string) {
+	w.String(name, v)
+	for _, allowed := range values {
+		if v == allowed {
+			return
+		}
+	}
+	w.Fail(oneOf(values))
+}
+
+const (
+	required = "is required"
+	notUTF8  = "not valid UTF-8"
+	noNUL    = "must not contain NUL"
+)
+
+// plain writes a string that needs no escapes.
+func (w *Writer) plain(s string) {
+	w.buf = append(w.buf, '"')
+	w.buf = append(w.buf, s...)
+	w.buf = append(w.buf, '"')
+}
+
+// quote writes a string of any content.
+func (w *Writer) quote(s string) {
+	b := append(w.buf, '"')
+	problem := ""
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				problem = notUTF8
+			}
+			i += size
+			continue
+		}
+		b = append(b, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\r':
+			b = append(b, '\\', 'r')
+		case '\t':
+			b = append(b, '\\', 't')
+		case 0:
+			problem = noNUL
+		default:
+			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		i++
+		start = i
+	}
+	b = append(b, s[start:]...)
+	w.buf = append(b, '"')
+	if problem != "" {
+		w.Fail(problem)
+	}
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendFloat writes the shortest text that reads back as v, in the form
+// ECMAScript and encoding/json use.
+func appendFloat(b []byte, v float64) []byte {
+	magnitude := math.Abs(v)
+	if magnitude == 0 || magnitude >= 1e-6 && magnitude < 1e21 {
+		return strconv.AppendFloat(b, v, 'f', -1, 64)
+	}
+	b = strconv.AppendFloat(b, v, 'e', -1, 64)
+	// e-09 becomes e-9.
+	if n := len(b); n >= 4 && b[n-4] == 'e' && b[n-3] == '-' && b[n-2] == '0' {
+		b[n-2] = b[n-1]
+		b = b[:n-1]
+	}
+	return b
+}
+
+func appendUUID(b []byte, v orchestrator.UUID) []byte {
+	for i, octet := range v {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b = append(b, '-')
+		}
+		b = append(b, hexDigits[octet>>4], hexDigits[octet&15])
+	}
+	return b
+}
+
+// hasUnstorableEscape looks for \u0000 and for halves of surrogate pairs in
+// valid JSON: jsonb takes neither.
+func hasUnstorableEscape(document []byte) bool {
+	for i := 0; i < len(document); i++ {
+		if document[i] != '\\' {
+			continue
+		}
+		i++ // to the escaped character, which valid JSON has
+		if document[i] != 'u' {
+			continue
+		}
+		switch unit := hexUnit(document[i+1:]); {
+		case unit == 0:
+			return true
+		case unit >= 0xD800 && unit < 0xDC00:
+			next := document[i+5:]
+			if len(next) < 6 || next[0] != '\\' || next[1] != 'u' {
+				return true
+			}
+			if low := hexUnit(next[2:]); low < 0xDC00 || low > 0xDFFF {
+				return true
+			}
+			i += 10
+		case unit >= 0xDC00 && unit < 0xE000:
+			return true
+		default:
+			i += 4
+		}
+	}
+	return false
+}
+
+// hexUnit reads the four hexadecimal digits that valid JSON has after \u.
+func hexUnit(digits []byte) uint16 {
+	unit, _ := strconv.ParseUint(string(digits[:4]), 16, 16)
+	return uint16(unit)
+}
