@@ -39,33 +39,37 @@ const oldestMajor = 15
 
 // findBinaries returns the first usable PostgreSQL, in the order the package
 // documentation lists. A directory that was named explicitly and does not work
-// is an error; one that was merely found is passed over.
-func findBinaries(ctx context.Context, cfg *Config, acct account, cache string) (Binaries, error) {
+// is an error; one that was merely found is passed over. major, unless 0, is
+// the version that existing data need: others are passed over too.
+func findBinaries(ctx context.Context, cfg *Config, acct account, cache string, major int) (Binaries, error) {
 	if cfg.BinDir != "" {
 		return inspect(ctx, Binaries{Dir: cfg.BinDir, Source: "Config.BinDir"}, acct)
 	}
-	fetch, err := fetchWish()
-	if err != nil {
-		return Binaries{}, err
-	}
-	if dir := os.Getenv(EnvBin); dir != "" && fetch == "" {
+	if dir := os.Getenv(EnvBin); dir != "" {
 		b, err := inspect(ctx, Binaries{Dir: dir, Source: "$" + EnvBin}, acct)
 		if err != nil {
 			return Binaries{}, fmt.Errorf("%w (%s has to name the directory that holds postgres, initdb and pg_ctl)", err, EnvBin)
 		}
 		return b, nil
 	}
+	wish, err := fetchWish()
+	if err != nil {
+		return Binaries{}, err
+	}
 	var passed []error
-	if fetch == "" {
+	if wish == "" {
 		for _, candidate := range installed() {
 			b, err := inspect(ctx, candidate, acct)
+			if err == nil && major != 0 && b.Major() != major {
+				err = fmt.Errorf("devpg: PostgreSQL from %s: %s is version %s, the existing data need %d", b.Source, b.Dir, b.Version, major)
+			}
 			if err == nil {
 				return b, nil
 			}
 			passed = append(passed, err)
 		}
 	}
-	b, err := fetchBinaries(ctx, cfg, acct, cache, fetch)
+	b, err := fetchBinaries(ctx, cfg, acct, cache, wish)
 	if err != nil {
 		return Binaries{}, errors.Join(append(passed, err)...)
 	}

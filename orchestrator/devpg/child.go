@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -52,29 +51,14 @@ func (c *child) running() bool {
 	}
 }
 
-// Bounds for a server to follow a signal. A fast shutdown writes a checkpoint.
-const (
-	fastBound      = 20 * time.Second
-	immediateBound = 10 * time.Second
-)
-
-// stop shuts the server down, harder each time a bound runs out, and returns
-// when it was reaped.
+// stop shuts the server down and returns when it was reaped.
 func (c *child) stop(how Shutdown) error {
-	type step struct {
-		sig   syscall.Signal
-		bound time.Duration
-	}
-	steps := []step{{signalFast, fastBound}, {signalImmediate, immediateBound}, {signalKill, immediateBound}}
-	if how == Immediate {
-		steps = steps[1:]
-	}
-	for _, s := range steps {
+	for _, step := range shutdownSteps(how) {
 		if !c.running() {
 			return nil
 		}
-		_ = c.cmd.Process.Signal(s.sig) // fails only when it exited meanwhile
-		bound := time.NewTimer(s.bound)
+		_ = c.cmd.Process.Signal(step.signal) // fails only when it exited meanwhile
+		bound := time.NewTimer(step.bound)
 		select {
 		case <-c.exited:
 			bound.Stop()
@@ -82,7 +66,7 @@ func (c *child) stop(how Shutdown) error {
 		case <-bound.C:
 		}
 	}
-	return fmt.Errorf("devpg: server process %d did not end after SIGKILL: look for it in an uninterruptible wait (ps -o stat)", c.cmd.Process.Pid)
+	return fmt.Errorf("devpg: server process %d does not end, not even after SIGKILL: look for it in an uninterruptible wait (ps -o stat)", c.cmd.Process.Pid)
 }
 
 // serverEnv is the environment of every PostgreSQL program we run: ours

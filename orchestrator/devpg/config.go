@@ -1,7 +1,6 @@
 package devpg
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Mode says what a server's data are worth.
@@ -82,6 +83,26 @@ const (
 	Immediate
 )
 
+// shutdownStep is a signal, and how long a server may take to follow it.
+type shutdownStep struct {
+	signal syscall.Signal
+	bound  time.Duration
+}
+
+// shutdownSteps are the signals of a shutdown, harder each time. A fast
+// shutdown writes a checkpoint, so it is given longest.
+func shutdownSteps(how Shutdown) []shutdownStep {
+	steps := []shutdownStep{
+		{signalFast, 20 * time.Second},
+		{signalImmediate, 10 * time.Second},
+		{signalKill, 10 * time.Second},
+	}
+	if how == Immediate {
+		return steps[1:]
+	}
+	return steps
+}
+
 // settings are the lines of postgresql.conf for a mode and port.
 func settings(cfg *Config, port int) map[string]string {
 	s := map[string]string{
@@ -89,8 +110,8 @@ func settings(cfg *Config, port int) map[string]string {
 		"port":                    strconv.Itoa(port),
 		"unix_socket_directories": "", // their paths may be at most 107 bytes long; TCP has no such trap
 		"max_connections":         "300",
-		"log_timezone":            "UTC",
-		"timezone":                "UTC",
+		"log_timezone":            utc(),
+		"timezone":                utc(),
 	}
 	if cfg.Mode == Ephemeral {
 		maps.Copy(s, map[string]string{
@@ -106,6 +127,15 @@ func settings(cfg *Config, port int) map[string]string {
 	}
 	maps.Copy(s, cfg.Settings)
 	return s
+}
+
+// utc names the zone of a server's sessions. GMT is the one zone a server
+// knows without the system's zone files, which a small container lacks.
+func utc() string {
+	if isFile("/usr/share/zoneinfo/UTC") {
+		return "UTC"
+	}
+	return "GMT"
 }
 
 // writeSettings replaces postgresql.conf. It is ours: a cluster's owner
@@ -124,24 +154,4 @@ func writeSettings(data string, acct account, s map[string]string) error {
 		return fmt.Errorf("devpg: %w", err)
 	}
 	return nil
-}
-
-// prepare finds everything a start needs: account, cache, binaries.
-func (c *Config) prepare(ctx context.Context) (acct account, cache string, bin Binaries, err error) {
-	if acct, err = serverAccount(); err != nil {
-		return
-	}
-	cache = c.CacheDir
-	if cache == "" {
-		if cache, err = cacheRoot(acct); err != nil {
-			return
-		}
-	} else if cache, err = filepath.Abs(cache); err == nil {
-		err = makeOurs(cache, acct)
-	}
-	if err != nil {
-		return
-	}
-	bin, err = findBinaries(ctx, c, acct, cache)
-	return
 }

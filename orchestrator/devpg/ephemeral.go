@@ -88,7 +88,7 @@ func sweep(cfg *Config, root string) {
 			continue
 		}
 		if err == nil {
-			err = endStray(filepath.Join(dir, "data"))
+			err = endServer(filepath.Join(dir, "data"), Immediate)
 		}
 		if err == nil {
 			err = os.RemoveAll(dir)
@@ -146,6 +146,9 @@ func (e *ephemeralServer) start(ctx context.Context) error {
 
 // launch makes one attempt to run the server on port.
 func (e *ephemeralServer) launch(ctx context.Context, port int) error {
+	if err := removeStalePidfile(e.data()); err != nil { // after a SIGKILL
+		return err
+	}
 	if err := writeSettings(e.data(), e.acct, settings(e.cfg, port)); err != nil {
 		return err
 	}

@@ -46,23 +46,24 @@ func runningServer(data string) (postmaster, bool) {
 	return pm, true
 }
 
-// endStray ends a server whose owner died, if one still runs on data, and
-// waits until it has. It is never sent a signal on the word of a pid file
-// alone.
-func endStray(data string) error {
-	for _, sig := range []syscall.Signal{signalImmediate, signalKill} {
+// endServer ends the server that runs on data, if one does, and waits until it
+// has, pressing harder when a bound runs out. It serves for servers that are
+// not children of this process: those of other processes, living or dead. No
+// signal is sent on the word of a pid file alone.
+func endServer(data string, how Shutdown) error {
+	for _, step := range shutdownSteps(how) {
 		pm, running := runningServer(data)
 		if !running {
 			return nil
 		}
-		if err := signalProcess(pm.pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("devpg: stop the stray server %d of %s with %v: %w", pm.pid, data, sig, err)
+		if err := signalProcess(pm.pid, step.signal); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("devpg: end server process %d of %s (%v): %w", pm.pid, data, step.signal, err)
 		}
-		if waitGone(pm.pid, data, immediateBound) {
+		if waitGone(pm.pid, data, step.bound) {
 			return nil
 		}
 	}
-	return fmt.Errorf("devpg: a stray server still runs on %s: end it and remove the directory", data)
+	return fmt.Errorf("devpg: the server on %s does not end, not even after SIGKILL: look for it in an uninterruptible wait (ps -o stat)", data)
 }
 
 // waitGone polls, since a process that is not our child cannot be waited for.
@@ -75,4 +76,18 @@ func waitGone(pid int, data string, bound time.Duration) bool {
 		time.Sleep(10 * time.Millisecond)
 	}
 	return true
+}
+
+// removeStalePidfile removes what a crash of the machine left. PostgreSQL does
+// so itself unless the process id was given to another process of the same
+// user meanwhile, which it cannot tell from a server; we can.
+func removeStalePidfile(data string) error {
+	if _, running := runningServer(data); running {
+		return fmt.Errorf("devpg: a server already runs on %s", data)
+	}
+	err := os.Remove(filepath.Join(data, "postmaster.pid"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("devpg: %w", err)
+	}
+	return nil
 }

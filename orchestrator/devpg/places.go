@@ -15,6 +15,21 @@ import (
 // oddest places. Containers often have 64 MB there.
 const shmRoom = 768 << 20
 
+// cacheDir is Config.CacheDir, or the default.
+func cacheDir(cfg *Config, acct account) (string, error) {
+	if cfg.CacheDir == "" {
+		return cacheRoot(acct)
+	}
+	dir, err := filepath.Abs(cfg.CacheDir)
+	if err == nil {
+		err = makeOurs(dir, acct)
+	}
+	if err != nil {
+		return "", fmt.Errorf("devpg: cache directory: %w", err)
+	}
+	return dir, nil
+}
+
 // cacheRoot is where things that outlive a process are kept: unpacked
 // binaries, initialised clusters, development data. As root it is outside
 // root's home, which the user that runs PostgreSQL may not enter.
@@ -69,7 +84,7 @@ func firstUsable(candidates []string, acct account) (string, error) {
 // The check matters where dir has a guessable name in a directory that
 // everybody may write to: data in somebody else's directory are theirs.
 func makeOurs(dir string, acct account) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(dir), dirMode(acct)); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, dirMode(acct)); err != nil && !errors.Is(err, os.ErrExist) {
@@ -82,8 +97,29 @@ func makeOurs(dir string, acct account) error {
 	if !fi.IsDir() || !ownedByCaller(fi) {
 		return fmt.Errorf("%s is not a directory of the current user: remove it", dir)
 	}
-	if fi.Mode().Perm() != dirMode(acct) {
-		return os.Chmod(dir, dirMode(acct)) // a umask took bits the server's user needs
+	if fi.Mode().Perm() != dirMode(acct) { // a umask took bits the server's user needs
+		if err := os.Chmod(dir, dirMode(acct)); err != nil {
+			return err
+		}
+	}
+	return enterable(dir, acct)
+}
+
+// enterable reports a directory on the way to dir that is closed to the
+// server's user, typically root's home.
+func enterable(dir string, acct account) error {
+	if !acct.switched {
+		return nil
+	}
+	for d := dir; d != filepath.Dir(d); d = filepath.Dir(d) {
+		fi, err := os.Stat(d)
+		if err != nil {
+			return err
+		}
+		if fi.Mode().Perm()&0o001 == 0 {
+			return fmt.Errorf("%s is closed to user %s, which runs PostgreSQL for root, so %s cannot be used: choose a directory outside it",
+				d, acct.name, dir)
+		}
 	}
 	return nil
 }

@@ -57,20 +57,39 @@ type description struct {
 // It returns when the server accepts connections. ctx bounds the start alone,
 // the fetch of PostgreSQL included; Stop ends the server.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
-	acct, cache, bin, err := cfg.prepare(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var b backend
-	if cfg.Mode == Persistent {
-		b, err = newPersistent(&cfg, acct, cache, bin)
-	} else {
-		b, err = newEphemeral(ctx, &cfg, acct, cache, bin)
-	}
+	b, err := newBackend(ctx, &cfg)
 	if err != nil {
 		return nil, err
 	}
 	return open(ctx, cfg, b)
+}
+
+// newBackend finds what a start needs: an account, a cache, binaries.
+func newBackend(ctx context.Context, cfg *Config) (backend, error) {
+	acct, err := serverAccount()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := cacheDir(cfg, acct)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Mode == Ephemeral {
+		bin, err := findBinaries(ctx, cfg, acct, cache, 0)
+		if err != nil {
+			return nil, err
+		}
+		return newEphemeral(ctx, cfg, acct, cache, bin)
+	}
+	dir, err := persistentDir(cfg, cache)
+	if err != nil {
+		return nil, err
+	}
+	bin, err := findBinaries(ctx, cfg, acct, cache, writtenBy(dir))
+	if err != nil {
+		return nil, err
+	}
+	return newPersistent(cfg, acct, bin, dir)
 }
 
 // open starts a backend and puts a Server over it.
