@@ -120,7 +120,8 @@ func (d *databases) ensure(ctx context.Context, name string) error {
 	if err == nil && !exists {
 		_, err = d.admin.Exec(ctx, "CREATE DATABASE "+quote(name))
 	}
-	if code(err) == "42P04" { // duplicate_database: another process was faster
+	switch code(err) {
+	case "42P04", "23505": // duplicate_database, or its index said so first: another process was faster
 		err = nil
 	}
 	if err != nil {
