@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
 )
 
@@ -31,3 +33,6 @@ func EncodeNone(orchestrator.None) ([]byte, error) { return nil, nil }
 
 // DecodeNone is the DecodeResult of a task without a result.
 func DecodeNone([]byte) (orchestrator.None, error) { return orchestrator.None{}, nil }
+
+// MustUUID reads a constant of generated code.
+func MustUUID(s string) orchestrator.UUID { return uuid.MustParse(s) }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -145,13 +146,13 @@ func (w *Writer) Null(name string) {
 // Enum writes a string that must be one of values.
 func (w *Writer) Enum(name, v string, values []string) {
 	w.String(name, v)
-	for _, allowed := range values {
-		if v == allowed {
-			return
-		}
+	if !OneOf(v, values) {
+		w.Fail(oneOf(values))
 	}
-	w.Fail(oneOf(values))
 }
+
+// OneOf tells whether v is one of values.
+func OneOf(v string, values []string) bool { return slices.Contains(values, v) }
 
 const (
 	required = "is required"
