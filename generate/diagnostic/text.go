@@ -1,0 +1,101 @@
+package diagnostic
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// WriteText renders the list for people, in the manner of compilers:
+//
+//	tasks.yaml:14:5: tasks.email:send.quue: unknown key "quue"; did you mean "queue"?
+//	  14 |     quue: email
+//	     |     ^^^^
+//
+// A related place follows as a note in the same form.
+func (l List) WriteText(w io.Writer) error {
+	var b strings.Builder
+	for _, d := range l {
+		b.WriteString(printable(d.String()))
+		b.WriteByte('\n')
+		writeExcerpt(&b, d.Place)
+		for _, r := range d.Related {
+			fmt.Fprintf(&b, "%s: note: %s\n", r.Position, printable(r.Message))
+			writeExcerpt(&b, r.Place)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// Columns of a source line shown around a caret. Longer lines are cut, so that
+// a generated file does not flood the terminal.
+const (
+	columnsBefore = 100
+	columnsAfter  = 60
+)
+
+// writeExcerpt writes the source line and the carets under the place.
+func writeExcerpt(b *strings.Builder, p Place) {
+	line := []rune(printable(p.Source))
+	start := min(max(p.Column-1, 0), len(line))
+	end := min(start+max(p.Length, 1), max(len(line), start+1))
+
+	from, to := 0, len(line)
+	if start > columnsBefore {
+		from = start - columnsBefore
+	}
+	if to > start+columnsAfter {
+		to = start + columnsAfter
+		end = min(end, to)
+	}
+
+	number := strconv.Itoa(p.Line)
+	fmt.Fprintf(b, "  %s | %s\n", number, clipped(line, from, to))
+	fmt.Fprintf(b, "  %s | ", strings.Repeat(" ", len(number)))
+	if from > 0 {
+		b.WriteByte(' ') // under the ellipsis
+	}
+	for _, r := range line[from:start] {
+		if r == '\t' {
+			b.WriteByte('\t') // a tab is as wide below as it is above
+			continue
+		}
+		b.WriteString(strings.Repeat(" ", runeWidth(r)))
+	}
+	carets := 0
+	for i := start; i < end; i++ {
+		if i < len(line) {
+			carets += runeWidth(line[i])
+		} else {
+			carets++
+		}
+	}
+	b.WriteString(strings.Repeat("^", max(carets, 1)))
+	b.WriteByte('\n')
+}
+
+// clipped is line[from:to] with an ellipsis at each end that was cut.
+func clipped(line []rune, from, to int) string {
+	text := string(line[from:to])
+	if from > 0 {
+		text = "…" + text
+	}
+	if to < len(line) {
+		text += "…"
+	}
+	return strings.TrimRight(text, " ")
+}
+
+// printable replaces what a terminal would obey instead of show. The number of
+// characters stays, so columns hold.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || unicode.IsGraphic(r) || unicode.Is(unicode.Mn, r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
