@@ -2,7 +2,6 @@ package devpg
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,13 +11,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // superuser is the role that owns every cluster made here.
 const superuser = "postgres"
 
 // initialise creates a database cluster in data. Only loopback connections
-// are ever listened for, and those need the password.
+// are ever listened for, and those need the superuser's password, which may be
+// given as the verifier a server stores of it.
 func initialise(ctx context.Context, bin Binaries, acct account, data, password string, durable bool) error {
 	// The password goes through a file: arguments show in the process list.
 	pwfile := data + ".password"
@@ -44,6 +45,10 @@ func initialise(ctx context.Context, bin Binaries, acct account, data, password 
 	return nil
 }
 
+// clusterForm changes when cached clusters are made differently, so that old
+// ones are not used again.
+const clusterForm = "2"
+
 // initdbArgs are the arguments that decide what is in a cluster. Locale C
 // exists everywhere and sorts the same everywhere.
 func initdbArgs(durable bool) []string {
@@ -60,7 +65,7 @@ func initdbArgs(durable bool) []string {
 // password is shared by this user's ephemeral servers, and readable by this
 // user alone.
 func cachedCluster(ctx context.Context, root string, bin Binaries, acct account) (data, password string, err error) {
-	key := sha256.Sum256([]byte(strings.Join(append(initdbArgs(false), bin.Version, bin.Dir, acct.name), "\x00")))
+	key := sha256.Sum256([]byte(strings.Join(append(initdbArgs(false), bin.Version, bin.Dir, acct.name, clusterForm), "\x00")))
 	clusters := filepath.Join(root, "clusters")
 	home := filepath.Join(clusters, slug(bin.Version, 12)+"-"+hex.EncodeToString(key[:6]))
 	read := func() (string, string, error) {
@@ -68,6 +73,8 @@ func cachedCluster(ctx context.Context, root string, bin Binaries, acct account)
 		return filepath.Join(home, "data"), strings.TrimSpace(string(pw)), err
 	}
 	if data, password, err = read(); err == nil {
+		now := time.Now()
+		_ = os.Chtimes(home, now, now) // for pruneClusters
 		return data, password, nil
 	}
 
@@ -83,6 +90,7 @@ func cachedCluster(ctx context.Context, root string, bin Binaries, acct account)
 		return data, password, nil
 	}
 
+	pruneClusters(clusters)
 	tmp := home + ".tmp" // ours alone under the lock; a killed process may have left it
 	if err := os.RemoveAll(tmp); err != nil {
 		return "", "", fmt.Errorf("devpg: %w", err)
@@ -94,7 +102,11 @@ func cachedCluster(ctx context.Context, root string, bin Binaries, acct account)
 		return "", "", fmt.Errorf("devpg: %w", err)
 	}
 	password = newPassword()
-	if err := initialise(ctx, bin, acct, filepath.Join(tmp, "data"), password, false); err != nil {
+	verifier, err := scramVerifier(password)
+	if err != nil {
+		return "", "", err
+	}
+	if err := initialise(ctx, bin, acct, filepath.Join(tmp, "data"), verifier, false); err != nil {
 		_ = os.RemoveAll(tmp)
 		return "", "", err
 	}
@@ -105,6 +117,21 @@ func cachedCluster(ctx context.Context, root string, bin Binaries, acct account)
 		return "", "", fmt.Errorf("devpg: %w", err)
 	}
 	return read()
+}
+
+// clusterLife is how long a cached cluster is kept after its last use.
+const clusterLife = 30 * 24 * time.Hour
+
+// pruneClusters removes cached clusters nobody uses any more, those of
+// versions since upgraded. It runs only when another is added, so their number
+// stays small; what it fails to remove, the next run may.
+func pruneClusters(clusters string) {
+	homes, _ := filepath.Glob(filepath.Join(clusters, "*-*"))
+	for _, home := range homes {
+		if fi, err := os.Stat(home); err == nil && time.Since(fi.ModTime()) > clusterLife {
+			_ = os.RemoveAll(home)
+		}
+	}
 }
 
 // copyCluster copies a stopped cluster and hands the copy to the account.
@@ -147,8 +174,6 @@ func copyFile(from, to string) error {
 	_, err = io.Copy(dst, src)
 	return errors.Join(err, dst.Close())
 }
-
-func newPassword() string { return rand.Text() }
 
 // indent sets a program's output apart in an error.
 func indent(out []byte) string {

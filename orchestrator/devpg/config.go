@@ -58,7 +58,7 @@ type Config struct {
 
 	// Log is told, in whole lines, what takes time or network traffic: a fetch
 	// with its source and size, a sweep, a start. Nil means silence; errors
-	// are returned, never logged.
+	// are returned, never logged. It is written to by Start alone.
 	Log io.Writer
 
 	scratch string // where ephemeral servers live; for the package's tests
@@ -117,8 +117,8 @@ func settings(cfg *Config, port int) map[string]string {
 		maps.Copy(s, map[string]string{
 			// The file system outlives a crash of the server, so what was
 			// written is safe without fsync. synchronous_commit stays on: with
-			// it off an immediate shutdown loses acknowledged commits, the very
-			// thing fault tests look for.
+			// it off an immediate shutdown loses acknowledged commits, which
+			// fault tests would report as ours, to save 5 of 38 microseconds.
 			"fsync":            "off",
 			"full_page_writes": "off",
 			"shared_buffers":   "64MB",

@@ -94,13 +94,28 @@ func TestResumeReportsATakenPort(t *testing.T) {
 	require.Equal(t, 1, query1[int](t, s.URL(), "SELECT 1"))
 }
 
+func TestClustersOutOfUseArePruned(t *testing.T) {
+	t.Parallel()
+	cache, bin := place(t), binaries(t)
+	old := filepath.Join(cache, "clusters", "14_1-aaaaaaaaaaaa")
+	recent := filepath.Join(cache, "clusters", "14_2-bbbbbbbbbbbb")
+	for _, dir := range []string{old, recent} {
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+	}
+	last := time.Now().AddDate(0, -2, 0)
+	require.NoError(t, os.Chtimes(old, last, last))
+	start(t, devpg.Config{CacheDir: cache, BinDir: bin}.InScratch(place(t)))
+	require.NoDirExists(t, old)
+	require.DirExists(t, recent)
+}
+
 func TestStartsTogether(t *testing.T) {
 	t.Parallel()
-	dir, cache := place(t), place(t)
+	dir, cache, bin := place(t), place(t), binaries(t)
 	g, ctx := errgroup.WithContext(t.Context())
 	for range 3 {
 		g.Go(func() error {
-			s, err := devpg.Start(ctx, devpg.Config{CacheDir: cache}.InScratch(dir))
+			s, err := devpg.Start(ctx, devpg.Config{CacheDir: cache, BinDir: bin}.InScratch(dir))
 			if err != nil {
 				return err
 			}

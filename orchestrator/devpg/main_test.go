@@ -108,6 +108,17 @@ func shared(t *testing.T) *devpg.Server {
 	return s
 }
 
+// binaries are those the shared server runs, for tests with a cache of their
+// own, which would otherwise fetch them into it when ORCHESTRATOR_PG_FETCH is set.
+func binaries(t *testing.T) string {
+	t.Helper()
+	dir := shared(t).Binaries().Dir
+	if dir == "" {
+		t.Skipf("the tests were given a server: set %s=none to run this one", devpg.EnvTestURL)
+	}
+	return dir
+}
+
 func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)

@@ -78,21 +78,17 @@ func TestDataOfAnotherVersionAreNotTouched(t *testing.T) {
 	dir := place(t)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "data"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "data", "PG_VERSION"), []byte("9\n"), 0o600))
-	bin := shared(t).Binaries().Dir
-	if bin == "" {
-		t.Skip("the tests were given a server: which binaries it runs is not known")
-	}
-	_, err := devpg.Start(t.Context(), devpg.Config{Mode: devpg.Persistent, Dir: dir, BinDir: bin})
+	_, err := devpg.Start(t.Context(), devpg.Config{Mode: devpg.Persistent, Dir: dir, BinDir: binaries(t)})
 	require.ErrorContains(t, err, "were written by PostgreSQL 9")
 	require.ErrorContains(t, err, devpg.EnvBin)
 }
 
 func TestProjectsHaveDataOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	cache := place(t)
+	cache, bin := place(t), binaries(t)
 	projects := []string{t.TempDir(), t.TempDir()}
-	a := start(t, devpg.Config{Mode: devpg.Persistent, CacheDir: cache, Project: projects[0]})
-	b := start(t, devpg.Config{Mode: devpg.Persistent, CacheDir: cache, Project: projects[1]})
+	a := start(t, devpg.Config{Mode: devpg.Persistent, CacheDir: cache, BinDir: bin, Project: projects[0]})
+	b := start(t, devpg.Config{Mode: devpg.Persistent, CacheDir: cache, BinDir: bin, Project: projects[1]})
 	require.NotEqual(t, a.DataDir(), b.DataDir())
 	require.NotEqual(t, a.URL(), b.URL())
 	require.Empty(t, entries(t, projects[0], "*"))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,9 +27,23 @@ const readyBound = 2 * time.Minute
 // that runs on data: another server may have taken the port in between, and
 // ephemeral servers of one user share a password.
 func awaitReady(ctx context.Context, url, data string, exited <-chan struct{}) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, readyBound,
+	ctx, stop := context.WithTimeoutCause(ctx, readyBound,
 		fmt.Errorf("devpg: the server on %s did not accept connections within %v", data, readyBound))
-	defer cancel()
+	defer stop()
+	// Whoever took the port may accept connections and never answer: the
+	// server's exit has to end an attempt that is under way.
+	ctx, giveUp := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer giveUp(nil)
+	watch.Go(func() {
+		select {
+		case <-exited:
+			giveUp(errors.New("devpg: the server exited while starting"))
+		case <-ctx.Done():
+		}
+	})
+
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("devpg: %w", err)
@@ -40,8 +55,6 @@ func awaitReady(ctx context.Context, url, data string, exited <-chan struct{}) e
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-exited:
-			return errors.New("devpg: the server exited while starting")
 		case <-retry.C:
 		}
 		theirs, err := dataDirectory(ctx, cfg)
