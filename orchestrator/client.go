@@ -1,0 +1,139 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/task-orchestrator/task-orchestrator/migrations"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/groupcommit"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+)
+
+// Client enqueues tasks, waits for results and looks into the queue. It is
+// safe for concurrent use; a program needs one. Close it after the workers
+// that use it have returned from Run.
+type Client struct {
+	pool    *pgxpool.Pool
+	ownPool bool
+	db      *bun.DB
+	store   *store.Store
+	logger  *slog.Logger
+
+	contracts contracts
+	inserts   *groupcommit.Group[insert]
+	results   *results
+	wakeups   *wakeups
+
+	closeOnce sync.Once
+}
+
+// ClientConfig is what a client may be told; the zero value is usable.
+type ClientConfig struct {
+	// Schema holds the engine's tables; "" is "orchestrator".
+	Schema string
+	// TransactionPooler says that the database is reached through a pooler in
+	// transaction mode (PgBouncer), which loses prepared statements.
+	TransactionPooler bool
+	// Logger is nil for slog.Default().
+	Logger *slog.Logger
+}
+
+// Open connects to the database at url and returns a client that owns the
+// connections. config may be omitted; it is what [ClientConfigFromEnv] reads.
+func Open(ctx context.Context, url string, config ...ClientConfig) (*Client, error) {
+	if url == "" {
+		return nil, errors.New("orchestrator: no database: set DATABASE_URL, or run your program with `orchestrator dev -- COMMAND`, which starts a private PostgreSQL and sets it")
+	}
+	poolConfig, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("orchestrator: database URL: %w", err)
+	}
+	// bun puts arguments into the text of its statements; pgx's default mode
+	// would prepare each of those texts anew. Hot statements ask for theirs.
+	poolConfig.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
+	if err != nil {
+		return nil, fmt.Errorf("orchestrator: open database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("orchestrator: connect to database: %w", err)
+	}
+	client, err := NewClient(pool, config...)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	client.ownPool = true
+	return client, nil
+}
+
+// NewClient returns a client over a pool of the caller's, which stays the
+// caller's to close. It does not connect. Give the pool the default mode
+// [pgx.QueryExecModeExec]: bun writes arguments into its statements, which the
+// mode of pgx's own choice would prepare one by one.
+func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
+	var cfg ClientConfig
+	switch len(config) {
+	case 0:
+	case 1:
+		cfg = config[0]
+	default:
+		return nil, errors.New("orchestrator: NewClient takes at most one ClientConfig")
+	}
+	if cfg.Schema == "" {
+		cfg.Schema = migrations.DefaultSchema
+	}
+	if err := migrations.CheckSchema(cfg.Schema); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	db := bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())
+	c := &Client{pool: pool, db: db, logger: cfg.Logger, store: store.New(pool, db, cfg.Schema, cfg.TransactionPooler)}
+	c.inserts = groupcommit.New(c.flushInserts)
+	c.results = newResults(c)
+	c.wakeups = newWakeups(c)
+	return c, nil
+}
+
+// DB is a bun handle on the client's pool, for the caller's own tables and for
+// transactions to enqueue in.
+func (c *Client) DB() *bun.DB { return c.db }
+
+// Schema is the schema of the engine's tables.
+func (c *Client) Schema() string { return c.store.Schema() }
+
+// Migrator applies and inspects the engine's migrations.
+func (c *Client) Migrator() *migrations.Migrator {
+	m, err := migrations.New(c.db, c.store.Schema())
+	if err != nil {
+		panic(err) // NewClient has checked the schema
+	}
+	return m
+}
+
+// Close waits for notifications on their way and closes the connections that
+// [Open] made. Later calls do nothing.
+func (c *Client) Close() error {
+	var err error
+	c.closeOnce.Do(func() {
+		c.wakeups.close()
+		c.results.close()
+		err = c.db.Close()
+		if c.ownPool {
+			c.pool.Close()
+		}
+	})
+	return err
+}

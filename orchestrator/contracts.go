@@ -1,0 +1,59 @@
+package orchestrator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+)
+
+// contracts knows the database ids of the definitions a client has used.
+type contracts struct {
+	ids sync.Map // *Definition -> int32
+}
+
+// contractID returns the id of d's contract, storing the contract when the
+// database sees it for the first time. This happens on a connection of the
+// client's own: a contract outlives the transaction that first needed it.
+func (c *Client) contractID(ctx context.Context, d *Definition) (int32, error) {
+	if id, ok := c.contracts.ids.Load(d); ok {
+		return id.(int32), nil
+	}
+	contract, err := contractOf(d)
+	if err != nil {
+		return 0, err
+	}
+	id, err := c.store.ContractID(ctx, contract)
+	if err != nil {
+		return 0, err
+	}
+	c.contracts.ids.Store(d, id)
+	return id, nil
+}
+
+func contractOf(d *Definition) (store.Contract, error) {
+	policy, err := json.Marshal(d)
+	if err != nil {
+		return store.Contract{}, fmt.Errorf("orchestrator: contract of %s: %w", d.Name, err)
+	}
+	schema := d.PayloadSchema
+	if schema == "" {
+		schema = "{}"
+	}
+	return store.Contract{
+		Type: d.Name, Fingerprint: d.Fingerprint, Queue: d.queueName(), Priority: int16(d.Priority),
+		PayloadSchema: schema, ResultSchema: d.ResultSchema, Policy: string(policy),
+	}, nil
+}
+
+// definitionOf is the reverse of contractOf.
+func definitionOf(c store.Contract) (*Definition, error) {
+	d := new(Definition)
+	if err := json.Unmarshal([]byte(c.Policy), d); err != nil {
+		return nil, fmt.Errorf("orchestrator: stored policy of %s (contract %d): %w", c.Type, c.ID, err)
+	}
+	d.PayloadSchema, d.ResultSchema = c.PayloadSchema, c.ResultSchema
+	return d, nil
+}

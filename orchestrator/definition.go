@@ -1,0 +1,165 @@
+package orchestrator
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// TaskType ties a task's definition to the Go types of its payload P and its
+// result R. The generated code declares one variable per task; R is [None] for
+// a task without a result.
+type TaskType[P, R any] struct {
+	*Definition
+	// EncodePayload fills in defaults, validates and encodes a payload. It
+	// returns a [*ValidationError] for a payload that breaks its constraints.
+	EncodePayload func(P) ([]byte, error)
+	// DecodePayload is the reverse, for what [TaskType.EncodePayload] wrote.
+	DecodePayload func([]byte) (P, error)
+	EncodeResult  func(R) ([]byte, error)
+	DecodeResult  func([]byte) (R, error)
+}
+
+// None is the result type of a task that declares no result.
+type None struct{}
+
+// Definition is what the spec says about one task type: the plain data the
+// engine works from. Generated code declares it; treat it as read-only.
+type Definition struct {
+	Name     string // "email:send"
+	Queue    *Queue
+	Priority int           // -100 to 100, higher runs first
+	Timeout  time.Duration // of one attempt; 0 is none
+	Deadline time.Duration // of all attempts together, from run_at; 0 is none
+	TTL      time.Duration // the task expires when it has not started this long after run_at; 0 is none
+	// Retention is how long a finished task is kept; 0 means the engine's default.
+	Retention   time.Duration
+	Retry       RetryPolicy
+	Idempotency *Idempotency // nil: no key is derived from the payload
+	Group       []string     // payload fields whose values name the sequential group; empty: not grouped
+	OnDead      string       // of a grouped task: "skip" or "block"
+	RateLimit   *RateLimit
+	Concurrency *Concurrency
+	// Fingerprint identifies the shape of payload and result.
+	Fingerprint string
+	// PayloadSchema and ResultSchema are JSON Schema 2020-12 documents.
+	// ResultSchema is empty for a task without a result.
+	PayloadSchema string
+	ResultSchema  string
+}
+
+// Queue is a declared queue.
+type Queue struct {
+	Name string
+	// PerWorker is how many of its tasks one worker runs at a time; 0 means
+	// [DefaultQueueConcurrency].
+	PerWorker int
+	Total     int // how many run at a time on all workers together; 0 is unlimited
+	RateLimit *RateLimit
+}
+
+// DefaultQueueConcurrency is how many tasks of a queue one worker runs at a
+// time when the spec does not say.
+const DefaultQueueConcurrency = 20
+
+// RateLimit allows Count starts per Per, and at most Burst at once (0 means Count).
+type RateLimit struct {
+	Count int
+	Per   time.Duration
+	Burst int
+}
+
+// Concurrency limits how many tasks of one type run at a time on all workers
+// together: Total of the whole type, or of each value of the fields By.
+type Concurrency struct {
+	Total int
+	By    []string
+}
+
+// Idempotency says how enqueues of equal tasks are told apart.
+type Idempotency struct {
+	Key         []string      // payload fields the key is made of
+	Window      time.Duration // how long a key is remembered
+	OnDuplicate OnDuplicate
+}
+
+// OnDuplicate says what an enqueue does whose idempotency key is taken.
+type OnDuplicate string
+
+// What an enqueue does whose idempotency key is taken.
+const (
+	Existing OnDuplicate = "existing" // return a handle to the first task
+	Reject   OnDuplicate = "reject"   // return a *DuplicateError
+	Replace  OnDuplicate = "replace"  // replace the waiting task's payload
+	Debounce OnDuplicate = "debounce" // push the waiting task's run_at
+)
+
+// Schedule enqueues a task at the times of a cron expression.
+type Schedule struct {
+	Name     string
+	Task     *Definition
+	Cron     string
+	Timezone string // IANA name
+	Payload  string // JSON
+	Missed   string // "skip", "run_once" or "run_all"
+	Overlap  string // "allow" or "skip"
+}
+
+// Defaults that hold where the spec is silent.
+const (
+	DefaultQueue  = "default"
+	DefaultWindow = 24 * time.Hour // of an idempotency key
+)
+
+func (d *Definition) queueName() string {
+	if d.Queue == nil {
+		return DefaultQueue
+	}
+	return d.Queue.Name
+}
+
+func (d *Definition) window() time.Duration {
+	if d.Idempotency == nil || d.Idempotency.Window <= 0 {
+		return DefaultWindow
+	}
+	return d.Idempotency.Window
+}
+
+func (d *Definition) onDuplicate() OnDuplicate {
+	if d.Idempotency == nil {
+		return Existing
+	}
+	return d.Idempotency.OnDuplicate
+}
+
+// supported refuses what the spec language has and the engine does not have
+// yet: a limit that is declared and not kept would be worse than none.
+func (d *Definition) supported() error {
+	feature := ""
+	switch {
+	case len(d.Group) > 0:
+		feature = "group"
+	case d.OnDead != "":
+		feature = "on_dead"
+	case d.Concurrency != nil:
+		feature = "concurrency"
+	case d.RateLimit != nil:
+		feature = "rate_limit"
+	case d.Deadline > 0:
+		feature = "deadline"
+	case d.Retention > 0:
+		feature = "retention"
+	case d.onDuplicate() == Replace, d.onDuplicate() == Debounce:
+		feature = "idempotency.on_duplicate: " + string(d.onDuplicate())
+	case d.Queue != nil && d.Queue.Total > 0:
+		return fmt.Errorf("queue %s declares concurrency.total, %w", d.Queue.Name, errUnsupported)
+	case d.Queue != nil && d.Queue.RateLimit != nil:
+		return fmt.Errorf("queue %s declares rate_limit, %w", d.Queue.Name, errUnsupported)
+	}
+	if feature != "" {
+		return fmt.Errorf("task %s declares %s, %w", d.Name, feature, errUnsupported)
+	}
+	return nil
+}
+
+var errUnsupported = errors.New("which this version of the engine does not support yet: remove it from tasks.yaml")

@@ -1,0 +1,278 @@
+package orchestrator
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+	"unicode/utf8"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+)
+
+// insert is one task in the client's group commit, and whom to tell.
+type insert struct {
+	task store.NewTask
+	done chan<- inserted
+}
+
+type inserted struct {
+	store.Inserted
+	err error
+}
+
+// Enqueue implements [Enqueuer]: the batch is durable when it returns.
+//
+// Single tasks that are enqueued at the same time share one INSERT and one
+// commit. When ctx ends before the database has answered, the outcome is
+// unknown and the error says so; an idempotency key makes trying again safe.
+func (c *Client) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error) {
+	if len(batch) == 0 {
+		return nil, nil
+	}
+	tasks, err := c.newTasks(ctx, batch)
+	if err != nil {
+		return nil, named(batch, err)
+	}
+	var refs []TaskRef
+	accept := func(rows []store.Inserted) (err error) {
+		refs, err = c.refs(batch, rows)
+		return err
+	}
+	switch {
+	case anyKey(tasks):
+		err = c.store.InsertKeyed(ctx, tasks, accept)
+	case len(tasks) == 1:
+		err = c.insertOne(ctx, tasks[0], accept)
+	default:
+		var rows []store.Inserted
+		if rows, err = c.store.Insert(ctx, tasks); err == nil {
+			err = accept(rows)
+		}
+	}
+	if err != nil {
+		return nil, named(batch, err)
+	}
+	c.wakeups.enqueued(tasks)
+	return refs, nil
+}
+
+// insertOne joins the group commit.
+func (c *Client) insertOne(ctx context.Context, task store.NewTask, accept func([]store.Inserted) error) error {
+	done := make(chan inserted, 1)
+	c.inserts.Add(insert{task, done})
+	select {
+	case one := <-done:
+		if one.err != nil {
+			return one.err
+		}
+		return accept([]store.Inserted{one.Inserted})
+	case <-ctx.Done():
+		return fmt.Errorf("outcome unknown: %w", context.Cause(ctx))
+	}
+}
+
+// insertTimeout bounds one flush of the group commit, which runs under a
+// context of its own: a caller that gives up must not fail the others.
+const insertTimeout = 30 * time.Second
+
+// maxBatchBytes bounds the payloads of one INSERT.
+const maxBatchBytes = 16 << 20
+
+func (c *Client) flushInserts(batch []insert) {
+	for len(batch) > 0 {
+		n, size := 0, 0
+		for n < len(batch) && (n == 0 || size+len(batch[n].task.Payload) <= maxBatchBytes) {
+			size += len(batch[n].task.Payload)
+			n++
+		}
+		c.flushInsert(batch[:n])
+		batch = batch[n:]
+	}
+}
+
+func (c *Client) flushInsert(batch []insert) {
+	ctx, cancel := context.WithTimeout(context.Background(), insertTimeout)
+	defer cancel()
+	tasks := make([]store.NewTask, len(batch))
+	for i := range batch {
+		tasks[i] = batch[i].task
+	}
+	rows, err := c.store.Insert(ctx, tasks)
+	if err == nil && len(rows) != len(tasks) {
+		err = fmt.Errorf("%d rows stored of %d", len(rows), len(tasks))
+	}
+	switch {
+	case err == nil:
+		for i := range batch {
+			batch[i].done <- inserted{rows[i], nil}
+		}
+	case store.RowFault(err) && len(batch) > 1:
+		// One of them has bad data: each gets its own answer.
+		for i := range batch {
+			c.flushInsert(batch[i : i+1])
+		}
+	default:
+		for i := range batch {
+			batch[i].done <- inserted{err: err}
+		}
+	}
+}
+
+func anyKey(tasks []store.NewTask) bool {
+	for i := range tasks {
+		if tasks[i].Key != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// refs turns rows into references, or into the error that a definition with
+// on_duplicate: reject asks for.
+func (c *Client) refs(batch []Request, rows []store.Inserted) ([]TaskRef, error) {
+	refs := make([]TaskRef, len(rows))
+	for i, row := range rows {
+		d := batch[i].Definition
+		if row.Existing && d.onDuplicate() == Reject {
+			return nil, &DuplicateError{Type: d.Name, ID: TaskID(row.ID)}
+		}
+		refs[i] = TaskRef{id: TaskID(row.ID), existing: row.Existing, typeName: d.Name, enqueuedAt: row.EnqueuedAt, source: c}
+	}
+	return refs, nil
+}
+
+// newTasks resolves definitions and options into rows.
+func (c *Client) newTasks(ctx context.Context, batch []Request) ([]store.NewTask, error) {
+	tasks := make([]store.NewTask, len(batch))
+	for i := range batch {
+		if err := newTask(&batch[i], &tasks[i]); err != nil {
+			if len(batch) > 1 {
+				err = fmt.Errorf("number %d, %s: %w", i, batch[i].Definition.Name, err)
+			}
+			return nil, err
+		}
+		id, err := c.contractID(ctx, batch[i].Definition)
+		if err != nil {
+			return nil, err
+		}
+		tasks[i].Contract = id
+	}
+	return tasks, nil
+}
+
+// newTask fills in everything but the contract.
+func newTask(r *Request, t *store.NewTask) error {
+	d, o := r.Definition, &r.overrides
+	if err := d.supported(); err != nil {
+		return err
+	}
+	if err := checkText(r.Payload); err != nil {
+		return err
+	}
+	*t = store.NewTask{
+		Type: d.Name, Queue: d.queueName(), Priority: int16(d.Priority), TTL: d.TTL.Microseconds(),
+		Payload: string(r.Payload), Key: r.IdempotencyKey, Window: d.window(),
+	}
+	if o.queue != "" {
+		t.Queue = o.queue
+	}
+	if o.priority != nil {
+		if *o.priority < -100 || *o.priority > 100 {
+			return fmt.Errorf("priority %d: want -100 to 100", *o.priority)
+		}
+		t.Priority = int16(*o.priority)
+	}
+	if !o.runAt.IsZero() {
+		t.RunAt = o.runAt.UnixMicro()
+	}
+	t.Delay = max(o.delay, 0).Microseconds()
+	if o.ttl != nil {
+		t.TTL = o.ttl.Microseconds()
+	}
+	if o.timeout != nil {
+		if t.Timeout = o.timeout.Milliseconds(); t.Timeout <= 0 {
+			t.Timeout = -1
+		}
+	}
+	if o.maxAttempts != 0 {
+		if o.maxAttempts < 1 || o.maxAttempts > math.MaxInt16 {
+			return fmt.Errorf("max attempts %d: want 1 to %d", o.maxAttempts, math.MaxInt16)
+		}
+		t.MaxAttempts = int16(o.maxAttempts)
+	}
+	if len(t.Key) > maxKeySize {
+		return fmt.Errorf("idempotency key of %d bytes: want at most %d", len(t.Key), maxKeySize)
+	}
+	if err := checkText([]byte(t.Key)); err != nil {
+		return fmt.Errorf("idempotency key: %w", err)
+	}
+	return addMetadata(o.metadata, t)
+}
+
+// maxKeySize keeps a key well within what one B-tree entry holds (2,704 bytes).
+const maxKeySize = 1024
+
+func addMetadata(metadata map[string]string, t *store.NewTask) error {
+	if len(metadata) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(metadata)
+	if err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	if err := checkText(text); err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	t.Metadata = string(text)
+	return nil
+}
+
+// checkText refuses what PostgreSQL would: bytes that are no UTF-8, and NUL,
+// plain or as the escape of JSON, which it takes but cannot turn into text.
+func checkText(text []byte) error {
+	switch {
+	case len(text) > MaxPayloadSize:
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrPayloadTooLarge, len(text), MaxPayloadSize)
+	case !utf8.Valid(text):
+		return errors.New("not valid UTF-8")
+	case bytes.IndexByte(text, 0) >= 0 || escapedNUL(text):
+		return errors.New("holds a NUL character, which PostgreSQL cannot store")
+	}
+	return nil
+}
+
+// escapedNUL finds the escape sequence of NUL, with an odd number of
+// backslashes before the u.
+func escapedNUL(text []byte) bool {
+	for from := 0; ; {
+		at := bytes.Index(text[from:], []byte(`\u0000`))
+		if at < 0 {
+			return false
+		}
+		at += from
+		backslashes := 1
+		for at-backslashes >= 0 && text[at-backslashes] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 1 {
+			return true
+		}
+		from = at + 1
+	}
+}
+
+// named says which task an error of Enqueue is about. A DuplicateError says so
+// itself.
+func named(batch []Request, err error) error {
+	if errors.Is(err, ErrDuplicate) {
+		return err
+	}
+	if len(batch) == 1 {
+		return fmt.Errorf("orchestrator: enqueue %s: %w", batch[0].Definition.Name, err)
+	}
+	return fmt.Errorf("orchestrator: enqueue %d tasks: %w", len(batch), err)
+}

@@ -1,0 +1,214 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/groupcommit"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+)
+
+// outcome is what becomes of a job; exactly one of the pointers is set.
+type outcome struct {
+	job      *job
+	finished *store.Finished
+	buried   *store.Buried
+	returned *store.Returned
+}
+
+// finisher writes outcomes in batches: what ends while one batch is written
+// goes into the next.
+type finisher struct {
+	w      *Worker
+	group  *groupcommit.Group[outcome]
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func newFinisher(w *Worker) *finisher {
+	f := &finisher{w: w}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.group = groupcommit.New(f.flush)
+	return f
+}
+
+// add takes an outcome and returns before it is written.
+func (f *finisher) add(o outcome) { f.group.Add(o) }
+
+// giveBack returns a job that did not run, or was cancelled by a shutdown,
+// without spending an attempt.
+func (f *finisher) giveBack(j *job) {
+	f.add(outcome{job: j, returned: &store.Returned{Fence: j.fence, Attempts: j.Attempts}})
+}
+
+// closeTimeout bounds how long a stopping worker waits for a database that
+// does not take its outcomes; their tasks will be recovered and run again.
+const closeTimeout = 15 * time.Second
+
+// close writes what is left.
+func (f *finisher) close() {
+	timer := time.AfterFunc(closeTimeout, f.cancel)
+	f.group.Wait()
+	timer.Stop()
+	f.cancel()
+}
+
+func (f *finisher) flush(batch []outcome) {
+	// The statements lock rows in the order in which they come.
+	slices.SortFunc(batch, func(a, b outcome) int { return int(a.job.fence.ID - b.job.fence.ID) })
+	var finished, buried, returned []outcome
+	for _, o := range batch {
+		switch {
+		case o.finished != nil:
+			finished = append(finished, o)
+		case o.buried != nil:
+			buried = append(buried, o)
+		default:
+			returned = append(returned, o)
+		}
+	}
+	f.write(finished, func(ctx context.Context, part []outcome) ([]int64, error) {
+		rows := make([]store.Finished, len(part))
+		for i, o := range part {
+			rows[i] = *o.finished
+		}
+		return f.w.client.store.Finish(ctx, rows)
+	})
+	f.write(buried, func(ctx context.Context, part []outcome) ([]int64, error) {
+		rows := make([]store.Buried, len(part))
+		for i, o := range part {
+			rows[i] = *o.buried
+		}
+		return f.w.client.store.Bury(ctx, rows)
+	})
+	f.write(returned, func(ctx context.Context, part []outcome) ([]int64, error) {
+		rows := make([]store.Returned, len(part))
+		for i, o := range part {
+			rows[i] = *o.returned
+		}
+		return f.w.client.store.Return(ctx, rows)
+	})
+	f.w.client.results.finished()
+	f.wakeForRetries(returned)
+}
+
+// wakeForRetries lets the claimer look when a retry of this worker is due.
+func (f *finisher) wakeForRetries(returned []outcome) {
+	soonest := time.Duration(-1)
+	for _, o := range returned {
+		if d := o.returned.Delay; soonest < 0 || d < soonest {
+			soonest = d
+		}
+	}
+	if soonest >= 0 {
+		f.w.claimer.wakeAfter(soonest)
+	}
+}
+
+// statement writes part of a batch and returns the ids that it changed.
+type statement func(ctx context.Context, part []outcome) (ids []int64, err error)
+
+// write runs statement until the whole batch is written or lost. A batch with
+// a row that PostgreSQL refuses is halved until that row is alone; other
+// failures are tried again for as long as the lease holds.
+func (f *finisher) write(batch []outcome, run statement) {
+	for pause := 20 * time.Millisecond; len(batch) > 0; pause = min(2*pause, time.Second) {
+		ids, err := f.try(batch, run)
+		switch {
+		case err == nil:
+			f.check(batch, ids, run)
+			return
+		case store.NoPartition(err):
+			if err := f.w.client.store.AddHistoryDays(f.ctx); err != nil {
+				f.w.logger.Warn("history has no partition for today and none could be made; trying again", "error", err)
+			}
+		case store.RowFault(err) && len(batch) > 1:
+			f.write(batch[:len(batch)/2], run)
+			f.write(batch[len(batch)/2:], run)
+			return
+		case store.RowFault(err):
+			f.refused(batch[0], err)
+			return
+		default:
+			f.w.logger.Warn("outcomes not written; trying again", "tasks", len(batch), "error", err)
+		}
+		batch = slices.DeleteFunc(batch, func(o outcome) bool { return o.job.session.lost() })
+		if waitFor(f.ctx.Done(), pause) {
+			f.w.logger.Error("outcomes not written; their tasks will run again", "tasks", len(batch), "error", err)
+			return
+		}
+	}
+}
+
+const finishTimeout = 30 * time.Second
+
+func (f *finisher) try(batch []outcome, run statement) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(f.ctx, finishTimeout)
+	defer cancel()
+	return run(ctx, batch)
+}
+
+// check looks after the rows that the statement left out: somebody else had
+// them locked, or they were written by a try whose answer was lost, or the
+// lease is lost.
+func (f *finisher) check(batch []outcome, ids []int64, run statement) {
+	if len(ids) == len(batch) {
+		return
+	}
+	written := make(map[int64]bool, len(ids))
+	for _, id := range ids {
+		written[id] = true
+	}
+	for _, o := range batch {
+		if !written[o.job.fence.ID] {
+			f.retryAlone(o, run)
+		}
+	}
+}
+
+func (f *finisher) retryAlone(o outcome, run statement) {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		ids, err := f.try([]outcome{o}, run)
+		if err == nil && len(ids) == 1 {
+			return
+		}
+		held, holdErr := f.w.client.store.Holds(f.ctx, o.job.fence)
+		if holdErr == nil && !held {
+			break
+		}
+		if err = errors.Join(err, holdErr); store.RowFault(err) {
+			f.refused(o, err)
+			return
+		}
+		if waitFor(f.ctx.Done(), pause) {
+			f.w.logger.Error("outcome not written; the task will run again", "task", o.job.ID, "error", err)
+			return
+		}
+	}
+	if o.returned != nil && o.returned.Error == "" {
+		return // only to be given back, and somebody has it
+	}
+	done, err := f.w.client.store.FinishedBy(f.ctx, o.job.fence)
+	if err != nil || !done {
+		f.w.logger.Warn("completion not accepted", "task", o.job.ID, "type", o.job.route.definition.Name,
+			"worker", o.job.fence.Worker, "error", errors.Join(ErrLeaseLost, err))
+	}
+}
+
+// refused is an outcome that PostgreSQL does not take, whatever it is tried
+// with. The task must not be lost or run for ever: it is buried with the
+// reason, in words that are sure to be taken.
+func (f *finisher) refused(o outcome, reason error) {
+	f.w.logger.Error("outcome refused by the database", "task", o.job.ID, "type", o.job.route.definition.Name, "error", reason)
+	if o.buried != nil {
+		return // tried already; recovery will have it
+	}
+	code := "outcome_refused"
+	text := errorJSON(attemptError{Attempt: int(o.job.Attempts) + 1, Code: code, Message: "SQLSTATE " + store.SQLState(reason)})
+	f.write([]outcome{{job: o.job, buried: &store.Buried{Fence: o.job.fence, Attempts: o.job.Attempts + 1, Error: text, Code: code}}},
+		func(ctx context.Context, part []outcome) ([]int64, error) {
+			return f.w.client.store.Bury(ctx, []store.Buried{*part[0].buried})
+		})
+}

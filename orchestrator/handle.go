@@ -1,0 +1,53 @@
+package orchestrator
+
+import (
+	"context"
+	"time"
+)
+
+// TaskRef refers to a stored task of any type.
+type TaskRef struct {
+	id         TaskID
+	existing   bool
+	typeName   string    // "" when not known
+	enqueuedAt time.Time // zero when not known; bounds the search in history
+	source     ResultSource
+}
+
+// ResultSource finds results for a [TaskRef]; [*Client] is one.
+type ResultSource interface {
+	// WaitResult waits until the task has finished and returns its result's
+	// JSON. See [Handle.Result] for the errors.
+	WaitResult(ctx context.Context, ref TaskRef) ([]byte, error)
+}
+
+// NewTaskRef is for an [Enqueuer] of your own; source may be nil when nobody
+// waits for results.
+func NewTaskRef(id TaskID, existing bool, source ResultSource) TaskRef {
+	return TaskRef{id: id, existing: existing, source: source}
+}
+
+// ID is the task's id.
+func (r TaskRef) ID() TaskID { return r.id }
+
+// Existing tells whether the enqueue found its idempotency key taken and this
+// refers to the task that was there first.
+func (r TaskRef) Existing() bool { return r.existing }
+
+// Handle is a [TaskRef] that knows the type of the task's result.
+type Handle[R any] struct {
+	TaskRef
+	Decode func([]byte) (R, error) // set by generated code
+}
+
+// Result waits until the task has finished. It returns a [*TaskError] when
+// the task ended dead, cancelled or expired, [ErrNotFound] when it is not in
+// the database (any more), and ctx's error when ctx ends first.
+func (h Handle[R]) Result(ctx context.Context) (R, error) {
+	data, err := h.TaskRef.wait(ctx)
+	if err != nil {
+		var zero R
+		return zero, err
+	}
+	return h.Decode(data)
+}

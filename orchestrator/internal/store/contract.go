@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Contract is one shape of a task type, as stored.
+type Contract struct {
+	ID            int32
+	Type          string
+	Fingerprint   string
+	Queue         string
+	Priority      int16
+	PayloadSchema string
+	ResultSchema  string // "" for none
+	Policy        string // JSON
+	CreatedAt     time.Time
+}
+
+const contractColumns = `id, task_type, fingerprint, queue, priority, payload_schema::text, coalesce(result_schema::text, ''), policy::text, created_at`
+
+const findContract = `SELECT id FROM orchestrator.task_contracts WHERE task_type = $1 AND fingerprint = $2`
+
+// addContract is tried only after findContract, because every try of an
+// INSERT ... ON CONFLICT draws a number.
+const addContract = `
+INSERT INTO orchestrator.task_contracts (task_type, fingerprint, queue, priority, payload_schema, result_schema, policy)
+VALUES ($1, $2, $3, $4, $5::jsonb, nullif($6::text, '')::jsonb, $7::jsonb)
+ON CONFLICT (task_type, fingerprint) DO NOTHING`
+
+// ContractID returns the id of a contract and stores the contract first if it
+// is new.
+func (s *Store) ContractID(ctx context.Context, c Contract) (id int32, err error) {
+	for {
+		err := s.queryRow(ctx, findContract, c.Type, c.Fingerprint).Scan(&id)
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return id, wrap("find the contract of "+c.Type, err)
+		}
+		_, err = s.exec(ctx, addContract, c.Type, c.Fingerprint, c.Queue, c.Priority, c.PayloadSchema, c.ResultSchema, c.Policy)
+		if err != nil {
+			return 0, wrap("store the contract of "+c.Type, err)
+		}
+	}
+}
+
+const updatePolicy = `
+UPDATE orchestrator.task_contracts SET queue = $2, priority = $3, policy = $4::jsonb
+WHERE id = $1 AND (queue, priority, policy) IS DISTINCT FROM ($2, $3, $4::jsonb)`
+
+// UpdatePolicy notes the policy of the newest worker that handles the
+// contract, which the CLI enqueues by.
+func (s *Store) UpdatePolicy(ctx context.Context, c Contract) error {
+	_, err := s.exec(ctx, updatePolicy, c.ID, c.Queue, c.Priority, c.Policy)
+	return wrap("update the policy of "+c.Type, err)
+}
+
+const allContracts = `SELECT ` + contractColumns + ` FROM orchestrator.task_contracts ORDER BY id`
+
+// Contracts returns all stored contracts, oldest first.
+func (s *Store) Contracts(ctx context.Context) ([]Contract, error) {
+	return s.contracts(ctx, allContracts)
+}
+
+const contractsOf = `SELECT ` + contractColumns + ` FROM orchestrator.task_contracts WHERE task_type = $1 ORDER BY id DESC`
+
+// ContractsOf returns the contracts of one task type, newest first.
+func (s *Store) ContractsOf(ctx context.Context, taskType string) ([]Contract, error) {
+	return s.contracts(ctx, contractsOf, taskType)
+}
+
+func (s *Store) contracts(ctx context.Context, statement string, args ...any) ([]Contract, error) {
+	rows, err := s.query(ctx, statement, args...)
+	if err != nil {
+		return nil, wrap("read contracts", err)
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Contract, err error) {
+		err = row.Scan(&c.ID, &c.Type, &c.Fingerprint, &c.Queue, &c.Priority, &c.PayloadSchema, &c.ResultSchema, &c.Policy, &c.CreatedAt)
+		return c, err
+	})
+	return all, wrap("read contracts", err)
+}

@@ -1,0 +1,381 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// NewTask is a row on its way into the queue.
+type NewTask struct {
+	Contract    int32         `json:"contract"`
+	Type        string        `json:"type"`
+	Queue       string        `json:"queue"`
+	Priority    int16         `json:"priority"`
+	RunAt       int64         `json:"run_at"`       // microseconds since 1970; 0 is now
+	Delay       int64         `json:"delay"`        // microseconds after RunAt
+	TTL         int64         `json:"ttl"`          // microseconds after that; 0 is never
+	Timeout     int64         `json:"timeout"`      // milliseconds; 0: the contract's; -1: none
+	MaxAttempts int16         `json:"max_attempts"` // 0: the contract's
+	Payload     string        `json:"payload"`
+	Metadata    string        `json:"metadata"` // JSON object or ""
+	TraceParent string        `json:"trace_parent"`
+	TraceState  string        `json:"trace_state"`
+	Key         string        `json:"key"` // idempotency key; "" is none
+	Window      time.Duration `json:"-"`
+	WindowMicro int64         `json:"window"` // set by the store from Window
+}
+
+// Inserted is the answer to a NewTask.
+type Inserted struct {
+	ID         int64
+	EnqueuedAt time.Time // zero when Existing
+	Existing   bool      // Key was taken; ID is the task that has it
+}
+
+// insertFrom turns rows of input into tasks, in input's order, so that ids
+// grow with it. It is completed by a WITH clause that defines input.
+const insertFrom = `
+INSERT INTO orchestrator.tasks (
+    id, run_at, scheduled_for, expires_at, timeout_ms, contract, priority, max_attempts, queue,
+    trace_parent, trace_state, payload, metadata)
+SELECT id, due, due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
+    nullif(timeout, 0), contract, priority, nullif(max_attempts, 0::smallint), queue,
+    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
+FROM (
+    SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
+        + delay * interval '1 microsecond' AS due
+    FROM input) AS timed
+ORDER BY ord
+RETURNING id, enqueued_at`
+
+// insertKeyedFrom does the same for rows with idempotency keys. Keys are taken
+// in key order, which keeps concurrent batches from deadlocking. A key whose
+// window has passed is taken over. Rows whose key is taken are left out.
+const insertKeyedFrom = `,
+taken AS (
+    INSERT INTO orchestrator.idempotency_keys AS k (task_type, key, task_id, expires_at)
+    SELECT type, key, nextval('orchestrator.task_id'), now() + "window" * interval '1 microsecond'
+    FROM input ORDER BY type, key
+    ON CONFLICT (task_type, key) DO UPDATE
+    SET task_id = EXCLUDED.task_id, expires_at = EXCLUDED.expires_at
+    WHERE k.expires_at <= now()
+    RETURNING task_type, key, task_id)
+INSERT INTO orchestrator.tasks (
+    id, run_at, scheduled_for, expires_at, timeout_ms, contract, priority, max_attempts, queue,
+    trace_parent, trace_state, payload, metadata)
+SELECT taken.task_id, due, due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
+    nullif(timeout, 0), contract, priority, nullif(max_attempts, 0::smallint), queue,
+    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
+FROM (
+    SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
+        + delay * interval '1 microsecond' AS due
+    FROM input) AS timed
+JOIN taken ON taken.task_type = timed.type AND taken.key = timed.key
+RETURNING id, enqueued_at, (SELECT t.key FROM taken t WHERE t.task_id = id), (SELECT t.task_type FROM taken t WHERE t.task_id = id)`
+
+// inputArrays is for pgx, which sends arrays in binary.
+const inputArrays = `WITH input AS (
+    SELECT nextval('orchestrator.task_id') AS id, x.*
+    FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[])
+    WITH ORDINALITY AS x(contract, type, queue, priority, run_at, delay, ttl,
+        timeout, max_attempts, payload, metadata, trace_parent, trace_state, ord)
+    ORDER BY x.ord)`
+
+// inputKeyedArrays has keys, and no ids: those are drawn with the keys.
+const inputKeyedArrays = `WITH input AS (
+    SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[])
+    WITH ORDINALITY AS x(contract, type, queue, priority, run_at, delay, ttl,
+        timeout, max_attempts, payload, metadata, trace_parent, trace_state, key, "window", ord))`
+
+// inputJSON is for database/sql, whose drivers do not all take arrays: one
+// argument, the rows as a JSON array.
+const inputJSON = `WITH input AS (
+    SELECT nextval('orchestrator.task_id') AS id, x.*
+    FROM ROWS FROM (json_to_recordset($1::json) AS (contract integer, type text, queue text, priority smallint, run_at bigint,
+        delay bigint, ttl bigint, timeout bigint, max_attempts smallint, payload text, metadata text,
+        trace_parent text, trace_state text, key text, "window" bigint)) WITH ORDINALITY
+        AS x(contract, type, queue, priority, run_at, delay, ttl, timeout, max_attempts, payload, metadata,
+        trace_parent, trace_state, key, "window", ord)
+    ORDER BY x.ord)`
+
+const inputKeyedJSON = `WITH input AS (
+    SELECT x.*
+    FROM ROWS FROM (json_to_recordset($1::json) AS (contract integer, type text, queue text, priority smallint, run_at bigint,
+        delay bigint, ttl bigint, timeout bigint, max_attempts smallint, payload text, metadata text,
+        trace_parent text, trace_state text, key text, "window" bigint)) WITH ORDINALITY
+        AS x(contract, type, queue, priority, run_at, delay, ttl, timeout, max_attempts, payload, metadata,
+        trace_parent, trace_state, key, "window", ord))`
+
+// keyHolders finds who has the keys that were taken. It must be a statement
+// after the insert: only a new snapshot shows what the insert waited for.
+const keyHolders = `
+SELECT k.task_type, k.key, k.task_id
+FROM unnest($1::text[], $2::text[]) AS x(type, key)
+CROSS JOIN LATERAL (
+    SELECT k.task_type, k.key, k.task_id FROM orchestrator.idempotency_keys k
+    WHERE k.task_type = x.type AND k.key = x.key LIMIT 1) AS k`
+
+const keyHoldersJSON = `
+SELECT k.task_type, k.key, k.task_id
+FROM json_to_recordset($1::json) AS x(type text, key text)
+CROSS JOIN LATERAL (
+    SELECT k.task_type, k.key, k.task_id FROM orchestrator.idempotency_keys k
+    WHERE k.task_type = x.type AND k.key = x.key LIMIT 1) AS k`
+
+// Insert stores tasks without idempotency keys in one statement, durable when
+// it returns.
+func (s *Store) Insert(ctx context.Context, tasks []NewTask) ([]Inserted, error) {
+	rows, err := s.query(ctx, inputArrays+insertFrom, columns(tasks)[:13]...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	return scanInserted(rows, len(tasks))
+}
+
+// InsertKeyed stores tasks, some or all with idempotency keys, in one
+// transaction, durable when it returns. An error of accept, which sees the
+// answers before they are committed, undoes the whole batch.
+func (s *Store) InsertKeyed(ctx context.Context, tasks []NewTask, accept func([]Inserted) error) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		inserted, err := s.insertIn(ctx, arrayInserter{s, tx}, tasks)
+		if err != nil {
+			return err
+		}
+		return accept(inserted)
+	})
+}
+
+// InsertIn stores tasks inside the caller's transaction.
+func (s *Store) InsertIn(ctx context.Context, tx Querier, tasks []NewTask) ([]Inserted, error) {
+	return s.insertIn(ctx, jsonInserter{s, tx}, tasks)
+}
+
+// inserter runs the three statements of an insert in one transaction; one
+// implementation sends arrays, the other JSON.
+type inserter interface {
+	plain(ctx context.Context, tasks []NewTask) (Rows, func(), error)
+	keyed(ctx context.Context, tasks []NewTask) (Rows, func(), error)
+	holders(ctx context.Context, tasks []NewTask) (Rows, func(), error)
+}
+
+type taskKey struct{ taskType, key string }
+
+func (s *Store) insertIn(ctx context.Context, in inserter, tasks []NewTask) ([]Inserted, error) {
+	var plain, keyed []NewTask
+	first := map[taskKey]bool{} // a key may stand in a statement once
+	for _, task := range tasks {
+		k := taskKey{task.Type, task.Key}
+		switch {
+		case task.Key == "":
+			plain = append(plain, task)
+		case !first[k]:
+			first[k] = true
+			task.WindowMicro = task.Window.Microseconds()
+			keyed = append(keyed, task)
+		}
+	}
+	var plainDone []Inserted
+	if len(plain) > 0 {
+		rows, closeRows, err := in.plain(ctx, plain)
+		if err != nil {
+			return nil, err
+		}
+		defer closeRows()
+		if plainDone, err = scanInserted(rows, len(plain)); err != nil {
+			return nil, err
+		}
+		closeRows()
+	}
+	byKey, err := insertKeys(ctx, in, keyed)
+	if err != nil {
+		return nil, err
+	}
+	return inOrder(tasks, plainDone, byKey), nil
+}
+
+// inOrder puts the answers back into the order of the request. The first task
+// with a key of its own is new; the others of the batch refer to it.
+func inOrder(tasks []NewTask, plain []Inserted, byKey map[taskKey]Inserted) []Inserted {
+	all := make([]Inserted, len(tasks))
+	for i, task := range tasks {
+		if task.Key == "" {
+			all[i], plain = plain[0], plain[1:]
+			continue
+		}
+		k := taskKey{task.Type, task.Key}
+		all[i] = byKey[k]
+		again := byKey[k]
+		again.Existing = true
+		byKey[k] = again
+	}
+	return all
+}
+
+func insertKeys(ctx context.Context, in inserter, keyed []NewTask) (map[taskKey]Inserted, error) {
+	byKey := make(map[taskKey]Inserted, len(keyed))
+	for len(byKey) < len(keyed) {
+		missing := slices.DeleteFunc(slices.Clone(keyed), func(t NewTask) bool {
+			_, done := byKey[taskKey{t.Type, t.Key}]
+			return done
+		})
+		if err := takeKeys(ctx, in, missing, byKey); err != nil {
+			return nil, err
+		}
+		if err := findHolders(ctx, in, missing, byKey); err != nil {
+			return nil, err
+		}
+		// A holder that vanished between the two statements (its key expired
+		// and was swept) leaves its key missing: take it in another turn.
+	}
+	return byKey, nil
+}
+
+func takeKeys(ctx context.Context, in inserter, keyed []NewTask, byKey map[taskKey]Inserted) error {
+	rows, closeRows, err := in.keyed(ctx, keyed)
+	if err != nil {
+		return err
+	}
+	defer closeRows()
+	for rows.Next() {
+		var k taskKey
+		var one Inserted
+		if err := rows.Scan(&one.ID, &one.EnqueuedAt, &k.key, &k.taskType); err != nil {
+			return err
+		}
+		byKey[k] = one
+	}
+	return rows.Err()
+}
+
+func findHolders(ctx context.Context, in inserter, keyed []NewTask, byKey map[taskKey]Inserted) error {
+	missing := slices.DeleteFunc(slices.Clone(keyed), func(t NewTask) bool {
+		_, done := byKey[taskKey{t.Type, t.Key}]
+		return done
+	})
+	if len(missing) == 0 {
+		return nil
+	}
+	rows, closeRows, err := in.holders(ctx, missing)
+	if err != nil {
+		return err
+	}
+	defer closeRows()
+	for rows.Next() {
+		var k taskKey
+		one := Inserted{Existing: true}
+		if err := rows.Scan(&k.taskType, &k.key, &one.ID); err != nil {
+			return err
+		}
+		byKey[k] = one
+	}
+	return rows.Err()
+}
+
+type arrayInserter struct {
+	*Store
+	tx pgx.Tx
+}
+
+func (in arrayInserter) run(ctx context.Context, statement string, args ...any) (Rows, func(), error) {
+	rows, err := in.tx.Query(ctx, in.text(statement), append([]any{in.mode}, args...)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return rows, rows.Close, nil
+}
+
+func (in arrayInserter) plain(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
+	return in.run(ctx, inputArrays+insertFrom, columns(tasks)[:13]...)
+}
+
+func (in arrayInserter) keyed(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
+	return in.run(ctx, inputKeyedArrays+insertKeyedFrom, columns(tasks)...)
+}
+
+func (in arrayInserter) holders(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
+	all := columns(tasks)
+	return in.run(ctx, keyHolders, all[1], all[13])
+}
+
+type jsonInserter struct {
+	*Store
+	tx Querier
+}
+
+func (in jsonInserter) run(ctx context.Context, statement string, tasks []NewTask) (Rows, func(), error) {
+	input, err := json.Marshal(tasks)
+	if err != nil {
+		return nil, nil, err
+	}
+	return in.tx.Query(ctx, in.text(statement), string(input))
+}
+
+func (in jsonInserter) plain(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
+	return in.run(ctx, inputJSON+insertFrom, tasks)
+}
+
+func (in jsonInserter) keyed(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
+	return in.run(ctx, inputKeyedJSON+insertKeyedFrom, tasks)
+}
+
+func (in jsonInserter) holders(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
+	return in.run(ctx, keyHoldersJSON, tasks)
+}
+
+// scanInserted reads ids and times of n unkeyed rows. Ids come from one
+// sequence in the order of the input, so sorting them restores that order
+// whatever order RETURNING chose.
+func scanInserted(rows Rows, n int) ([]Inserted, error) {
+	inserted := make([]Inserted, 0, n)
+	for rows.Next() {
+		var one Inserted
+		if err := rows.Scan(&one.ID, &one.EnqueuedAt); err != nil {
+			return nil, err
+		}
+		inserted = append(inserted, one)
+	}
+	slices.SortFunc(inserted, func(a, b Inserted) int { return int(a.ID - b.ID) })
+	return inserted, rows.Err()
+}
+
+// columns turns rows into one array a column, in the order of the input
+// clauses. Only int64, int32, int16 and string slices are used, because those
+// encode the same prepared and unprepared.
+func columns(tasks []NewTask) []any {
+	n := len(tasks)
+	var (
+		contracts    = make([]int32, n)
+		types        = make([]string, n)
+		queues       = make([]string, n)
+		priorities   = make([]int16, n)
+		runAts       = make([]int64, n)
+		delays       = make([]int64, n)
+		ttls         = make([]int64, n)
+		timeouts     = make([]int64, n)
+		maxAttempts  = make([]int16, n)
+		payloads     = make([]string, n)
+		metadata     = make([]string, n)
+		traceParents = make([]string, n)
+		traceStates  = make([]string, n)
+		keys         = make([]string, n)
+		windows      = make([]int64, n)
+	)
+	for i := range tasks {
+		t := &tasks[i]
+		contracts[i], types[i], queues[i], priorities[i] = t.Contract, t.Type, t.Queue, t.Priority
+		runAts[i], delays[i], ttls[i] = t.RunAt, t.Delay, t.TTL
+		timeouts[i], maxAttempts[i] = t.Timeout, t.MaxAttempts
+		payloads[i], metadata[i] = t.Payload, t.Metadata
+		traceParents[i], traceStates[i] = t.TraceParent, t.TraceState
+		keys[i], windows[i] = t.Key, t.WindowMicro
+	}
+	return []any{contracts, types, queues, priorities, runAts, delays, ttls, timeouts, maxAttempts,
+		payloads, metadata, traceParents, traceStates, keys, windows}
+}

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Fence says which claim of a task a worker speaks for. A statement that
+// carries a fence which no longer holds changes nothing.
+type Fence struct {
+	ID     int64
+	Worker int64
+	Claim  int64
+}
+
+// Finished is the end of a task, other than a dead one.
+type Finished struct {
+	Fence
+	State    int16 // StateSucceeded, StateCancelled or StateExpired
+	Attempts int16 // spent in all
+	Result   string
+	Error    string // JSON object of the last error, or ""
+}
+
+// Buried is a task that ends in the dead letters.
+type Buried struct {
+	Fence
+	Attempts int16
+	Error    string // JSON object
+	Code     string
+}
+
+// Returned is a task that goes back to the queue.
+type Returned struct {
+	Fence
+	Attempts int16
+	Delay    time.Duration
+	Error    string // JSON object, or "" when the attempt did not fail
+}
+
+// The values of the state columns.
+const (
+	StateReady     int16 = 0
+	StateRunning   int16 = 1
+	StateParked    int16 = 2
+	StateSucceeded int16 = 4
+	StateCancelled int16 = 5
+	StateExpired   int16 = 6
+	StateDead      int16 = 7
+)
+
+// held locks the rows whose fence holds, through the primary key and in the
+// order of ids. SKIP LOCKED: a row that somebody else is changing is left out
+// of the batch and tried again alone.
+const held = `
+held AS MATERIALIZED (
+    SELECT t.id FROM x CROSS JOIN LATERAL (
+        SELECT t.id FROM orchestrator.tasks t
+        WHERE t.id = x.id AND t.worker_id = x.worker AND t.claim = x.claim AND t.state = 1
+        ORDER BY t.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS t)`
+
+const finish = `
+WITH x AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::text[], $7::text[])
+    AS x(id, worker, claim, state, attempts, result, error)),` + held + `,
+gone AS (
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held))
+    RETURNING ` + finishedColumnsOf + `)
+` + insertFinished + `
+SELECT ` + finishedValues + `, x.state, x.attempts, nullif(x.result, '')::json,
+    orchestrator.add_error(g.errors, x.error)
+FROM gone g JOIN x USING (id)
+RETURNING id`
+
+// The pieces of moving a row to history, shared with expiry.
+const (
+	finishedColumnsOf = `t.id, t.scheduled_for, t.enqueued_at, t.claimed_at, t.worker_id, t.claim, t.run_id, t.contract, t.priority,
+    t.queue, t.step, t.group_key, t.trace_parent, t.payload, t.metadata, t.attempts, t.errors`
+	insertFinished = `INSERT INTO orchestrator.tasks_finished (
+    finished_at, id, scheduled_for, enqueued_at, claimed_at, worker_id, claim, run_id, contract, priority,
+    queue, step, group_key, trace_parent, payload, metadata, state, attempts, result, errors)`
+	finishedValues = `now(), g.id, g.scheduled_for, g.enqueued_at, g.claimed_at, g.worker_id, g.claim, g.run_id, g.contract, g.priority,
+    g.queue, g.step, g.group_key, g.trace_parent, g.payload, g.metadata`
+)
+
+const bury = `
+WITH x AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::text[], $6::text[])
+    AS x(id, worker, claim, attempts, error, code)),` + held + `,
+gone AS (
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held)) RETURNING ` + deadColumnsOf + `)
+` + insertDead + `
+SELECT ` + deadValues + `, x.attempts, orchestrator.add_error(g.errors, x.error), nullif(x.code, '')
+FROM gone g JOIN x USING (id)
+RETURNING id`
+
+// The pieces of moving a row to the dead letters, shared with lease recovery.
+const (
+	deadColumnsOf = `t.id, t.scheduled_for, t.enqueued_at, t.claimed_at, t.worker_id, t.claim, t.run_id, t.timeout_ms, t.contract,
+    t.priority, t.max_attempts, t.queue, t.step, t.group_key, t.limit_key, t.trace_parent, t.trace_state, t.payload, t.metadata,
+    t.attempts, t.errors`
+	insertDead = `INSERT INTO orchestrator.tasks_dead (
+    finished_at, id, scheduled_for, enqueued_at, claimed_at, worker_id, claim, run_id, timeout_ms, contract,
+    priority, max_attempts, queue, step, group_key, limit_key, trace_parent, trace_state, payload, metadata,
+    attempts, errors, code)`
+	deadValues = `now(), g.id, g.scheduled_for, g.enqueued_at, g.claimed_at, g.worker_id, g.claim, g.run_id, g.timeout_ms, g.contract,
+    g.priority, g.max_attempts, g.queue, g.step, g.group_key, g.limit_key, g.trace_parent, g.trace_state, g.payload, g.metadata`
+)
+
+// giveBack keeps run_at ahead of every worker's cursor: never before now().
+const giveBack = `
+WITH x AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[])
+    AS x(id, worker, claim, attempts, delay, error)),` + held + `
+UPDATE orchestrator.tasks t
+SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, suspect = false, attempts = x.attempts,
+    run_at = now() + x.delay * interval '1 microsecond',
+    errors = orchestrator.add_error(t.errors, x.error)
+FROM x
+WHERE t.id = ANY (ARRAY(SELECT id FROM held)) AND x.id = t.id
+RETURNING t.id`
+
+// Finish moves tasks to history and returns the ids of those whose fence held.
+// Batches must be sorted by id.
+func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
+	n := len(batch)
+	f := newFences(n)
+	states, attempts := make([]int16, n), make([]int16, n)
+	results, errs := make([]string, n), make([]string, n)
+	for i, b := range batch {
+		f.set(i, b.Fence)
+		states[i], attempts[i], results[i], errs[i] = b.State, b.Attempts, b.Result, b.Error
+	}
+	return s.ids(ctx, "finish", finish, f.ids, f.workers, f.claims, states, attempts, results, errs)
+}
+
+// Bury moves tasks to the dead letters and returns the ids of those whose
+// fence held. Batches must be sorted by id.
+func (s *Store) Bury(ctx context.Context, batch []Buried) ([]int64, error) {
+	n := len(batch)
+	f := newFences(n)
+	attempts := make([]int16, n)
+	errs, codes := make([]string, n), make([]string, n)
+	for i, b := range batch {
+		f.set(i, b.Fence)
+		attempts[i], errs[i], codes[i] = b.Attempts, b.Error, b.Code
+	}
+	return s.ids(ctx, "bury", bury, f.ids, f.workers, f.claims, attempts, errs, codes)
+}
+
+// Return puts tasks back into the queue, each after its delay in database
+// time, and returns the ids of those whose fence held. Batches must be sorted
+// by id.
+func (s *Store) Return(ctx context.Context, batch []Returned) ([]int64, error) {
+	n := len(batch)
+	f := newFences(n)
+	attempts, delays, errs := make([]int16, n), make([]int64, n), make([]string, n)
+	for i, b := range batch {
+		f.set(i, b.Fence)
+		attempts[i], delays[i], errs[i] = b.Attempts, b.Delay.Microseconds(), b.Error
+	}
+	return s.ids(ctx, "return", giveBack, f.ids, f.workers, f.claims, attempts, delays, errs)
+}
+
+const finishedBy = `
+SELECT EXISTS (SELECT FROM orchestrator.tasks_finished WHERE id = $1 AND worker_id = $2 AND claim = $3)
+    OR EXISTS (SELECT FROM orchestrator.tasks_dead WHERE id = $1 AND worker_id = $2 AND claim = $3)`
+
+// FinishedBy tells whether this very claim has finished the task before: a
+// finish whose answer was lost looks stale when it is tried again.
+func (s *Store) FinishedBy(ctx context.Context, f Fence) (done bool, err error) {
+	err = s.queryRow(ctx, finishedBy, f.ID, f.Worker, f.Claim).Scan(&done)
+	return done, wrap("look for a finished task", err)
+}
+
+const holds = `
+SELECT EXISTS (SELECT FROM orchestrator.tasks WHERE id = $1 AND worker_id = $2 AND claim = $3 AND state = 1)`
+
+// Holds tells whether the fence still holds.
+func (s *Store) Holds(ctx context.Context, f Fence) (held bool, err error) {
+	err = s.queryRow(ctx, holds, f.ID, f.Worker, f.Claim).Scan(&held)
+	return held, wrap("check a lease", err)
+}
+
+// completeIn is finish for one row inside a caller's transaction. It waits for
+// a lock instead of skipping: there is no batch to hold up.
+const completeIn = `
+WITH gone AS (
+    DELETE FROM orchestrator.tasks t WHERE t.id = $1 AND t.worker_id = $2 AND t.claim = $3 AND t.state = 1
+    RETURNING ` + finishedColumnsOf + `)
+` + insertFinished + `
+SELECT ` + finishedValues + `, 4, g.attempts + 1, nullif($4::text, '')::json, g.errors
+FROM gone g
+RETURNING id`
+
+// CompleteIn finishes a task as succeeded inside the caller's transaction. It
+// returns false when the fence does not hold.
+func (s *Store) CompleteIn(ctx context.Context, tx Querier, f Fence, result string) (bool, error) {
+	rows, closeRows, err := tx.Query(ctx, s.text(completeIn), f.ID, f.Worker, f.Claim, result)
+	if err != nil {
+		return false, wrap("complete in a transaction", err)
+	}
+	defer closeRows()
+	done := rows.Next()
+	return done, wrap("complete in a transaction", rows.Err())
+}
+
+// fences is the three columns that every fenced batch begins with.
+type fences struct{ ids, workers, claims []int64 }
+
+func newFences(n int) fences {
+	return fences{make([]int64, n), make([]int64, n), make([]int64, n)}
+}
+
+func (f fences) set(i int, fence Fence) {
+	f.ids[i], f.workers[i], f.claims[i] = fence.ID, fence.Worker, fence.Claim
+}
+
+// ids runs a statement that returns ids.
+func (s *Store) ids(ctx context.Context, doing, statement string, args ...any) ([]int64, error) {
+	rows, err := s.query(ctx, statement, args...)
+	if err != nil {
+		return nil, wrap(doing, err)
+	}
+	defer rows.Close()
+	var ids []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, wrap(doing, err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, wrap(doing, rows.Err())
+}

@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Worker is a worker process as it registers.
+type Worker struct {
+	ID      int64
+	Lease   time.Duration
+	Slots   int
+	PID     int
+	Host    string
+	Version string
+	Queues  []string
+}
+
+const register = `
+INSERT INTO orchestrator.workers (id, lease, slots, pid, host, version, queues)
+VALUES ($1, $2 * interval '1 microsecond', $3, $4, $5, $6, $7::text[])
+RETURNING now()`
+
+// Register announces a worker, which from now on must send heartbeats. It
+// returns the database's time.
+func (s *Store) Register(ctx context.Context, w Worker) (now time.Time, err error) {
+	err = s.queryRow(ctx, register, w.ID, w.Lease.Microseconds(), w.Slots, w.PID, w.Host, w.Version, w.Queues).Scan(&now)
+	return now, wrap("register the worker", err)
+}
+
+const heartbeat = `
+UPDATE orchestrator.workers SET heartbeat_at = now(), busy = $2, idle = $3, draining = $4 WHERE id = $1`
+
+// Heartbeat renews a worker's lease on its reserved connection. It returns
+// false when the worker's row is gone: then its lease is lost for good.
+func (s *Store) Heartbeat(ctx context.Context, conn *pgx.Conn, worker int64, busy int, idle, draining bool) (bool, error) {
+	tag, err := conn.Exec(ctx, s.text(heartbeat), worker, busy, idle, draining)
+	return tag.RowsAffected() == 1, wrap("heartbeat", err)
+}
+
+const setIdle = `UPDATE orchestrator.workers SET idle = $2 WHERE id = $1 AND idle <> $2`
+
+// SetIdle says whether the worker wants to be notified of new tasks.
+func (s *Store) SetIdle(ctx context.Context, worker int64, idle bool) error {
+	_, err := s.exec(ctx, setIdle, worker, idle)
+	return wrap("set the idle flag", err)
+}
+
+const deregister = `DELETE FROM orchestrator.workers WHERE id = $1`
+
+// Deregister removes a worker that holds no tasks any more.
+func (s *Store) Deregister(ctx context.Context, worker int64) error {
+	_, err := s.exec(ctx, deregister, worker)
+	return wrap("deregister the worker", err)
+}
+
+// Dead workers are removed in the transaction that recovers their tasks: a
+// heartbeat that comes meanwhile waits for the row, finds it gone and knows.
+const removeDead = `
+DELETE FROM orchestrator.workers w WHERE w.id = ANY (ARRAY(
+    SELECT d.id FROM orchestrator.workers d WHERE d.heartbeat_at < now() - d.lease ORDER BY d.id FOR UPDATE SKIP LOCKED))
+RETURNING w.id`
+
+// lost finds running tasks whose worker is not there, and not once a death but
+// at every turn: a frozen worker's claim can land after its recovery.
+// The crash of a task that had a durable start mark counts as an attempt; any
+// other task only stood near the crash and goes back as a suspect, uncharged.
+const lost = `
+SELECT t.id, t.started_at IS NOT NULL, t.attempts, coalesce(t.max_attempts, 0), t.contract, t.worker_id
+FROM orchestrator.tasks t
+WHERE t.state = 1 AND NOT EXISTS (SELECT FROM orchestrator.workers w WHERE w.id = t.worker_id)
+ORDER BY t.id LIMIT $1
+FOR UPDATE OF t SKIP LOCKED`
+
+// The error of an attempt that ended with its process.
+const (
+	crashErrorOfT = `jsonb_build_object('attempt', t.attempts + 1, 'code', 'crashed',
+        'message', 'the worker process died while it ran this task')::text`
+	crashErrorOfG = `jsonb_build_object('attempt', g.attempts + 1, 'code', 'crashed',
+        'message', 'the worker process died while it ran this task')::text`
+)
+
+const recoverLost = `
+UPDATE orchestrator.tasks t
+SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, suspect = true, run_at = now(),
+    attempts = t.attempts + x.charge,
+    errors = CASE WHEN x.charge = 0 THEN t.errors ELSE orchestrator.add_error(t.errors, ` + crashErrorOfT + `) END
+FROM unnest($1::bigint[], $2::smallint[]) AS x(id, charge)
+WHERE t.id = ANY ($1::bigint[]) AND x.id = t.id`
+
+const buryLost = `
+WITH gone AS (
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY ($1::bigint[]) RETURNING ` + deadColumnsOf + `)
+` + insertDead + `
+SELECT ` + deadValues + `, g.attempts + 1, orchestrator.add_error(g.errors, ` + crashErrorOfG + `), 'crashed'
+FROM gone g`
+
+// Recovery is what one turn of [Store.Recover] found.
+type Recovery struct {
+	Workers []int64 // that were declared dead
+	Back    int     // tasks put back into the queue
+	Dead    int     // tasks that used up their attempts by crashing
+}
+
+// Recover declares workers dead whose heartbeat is older than their lease and
+// takes their tasks back, at most limit of them, in one transaction. It does
+// nothing unless the leader still holds the epoch. maxAttempts gives a
+// contract's attempts for tasks without a number of their own.
+func (s *Store) Recover(ctx context.Context, l Leadership, limit int, maxAttempts func(contract int32) int16) (r Recovery, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
+			return err
+		}
+		rows, err := tx.Query(ctx, s.text(removeDead))
+		if err != nil {
+			return err
+		}
+		if r.Workers, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+			return err
+		}
+		back, charges, dead, err := s.sortLost(ctx, tx, limit, maxAttempts)
+		if err != nil {
+			return err
+		}
+		r.Back, r.Dead = len(back), len(dead)
+		if _, err := tx.Exec(ctx, s.text(recoverLost), back, charges); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, s.text(buryLost), dead)
+		return err
+	})
+	return r, wrap("recover lost tasks", err)
+}
+
+func (s *Store) sortLost(ctx context.Context, tx pgx.Tx, limit int, maxAttempts func(int32) int16) (back []int64, charges []int16, dead []int64, err error) {
+	rows, err := tx.Query(ctx, s.text(lost), limit)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, worker int64
+		var started bool
+		var attempts, limit int16
+		var contract int32
+		if err := rows.Scan(&id, &started, &attempts, &limit, &contract, &worker); err != nil {
+			return nil, nil, nil, err
+		}
+		if limit == 0 {
+			limit = maxAttempts(contract)
+		}
+		switch {
+		case started && attempts+1 >= limit:
+			dead = append(dead, id)
+		case started:
+			back, charges = append(back, id), append(charges, 1)
+		default:
+			back, charges = append(back, id), append(charges, 0)
+		}
+	}
+	return back, charges, dead, rows.Err()
+}

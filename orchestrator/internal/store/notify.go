@@ -1,0 +1,39 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Channel is the NOTIFY channel on which workers are told of new tasks. The
+// payload is "queue priority", or "" when every lane should be looked at.
+func (s *Store) Channel() string { return s.schema + "_tasks" }
+
+// Only idle workers need to be told, and NOTIFY serialises commits, so a busy
+// cluster must not pay for it.
+const notifyIdle = `SELECT pg_notify($1, $2) WHERE EXISTS (SELECT FROM orchestrator.workers WHERE idle)`
+
+// Notify tells idle workers, if any, about a lane.
+func (s *Store) Notify(ctx context.Context, lane string) error {
+	_, err := s.exec(ctx, notifyIdle, s.Channel(), lane)
+	return wrap("notify workers", err)
+}
+
+// NotifyIn does so when the caller's transaction commits.
+func (s *Store) NotifyIn(ctx context.Context, tx Querier, lane string) error {
+	rows, closeRows, err := tx.Query(ctx, s.text(notifyIdle), s.Channel(), lane)
+	if err != nil {
+		return wrap("notify workers", err)
+	}
+	defer closeRows()
+	for rows.Next() {
+	}
+	return wrap("notify workers", rows.Err())
+}
+
+// Listen subscribes conn to the channel.
+func (s *Store) Listen(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{s.Channel()}.Sanitize())
+	return wrap("listen for tasks", err)
+}

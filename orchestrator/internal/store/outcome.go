@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+	"time"
+)
+
+// Outcome is how far a task has come.
+type Outcome struct {
+	ID       int64
+	Type     string
+	State    int16
+	Attempts int16
+	Result   []byte // JSON, nil for none
+	Code     string // of the last error
+	Message  string
+}
+
+// outcomes reads all three tables in one snapshot, so a task that moves
+// meanwhile is seen once. History is bounded on both sides, which leaves few
+// partitions to probe.
+const outcomes = `
+WITH x AS (SELECT * FROM unnest($1::bigint[]) AS x(id)),
+found AS (
+    SELECT t.id, t.contract, t.state, t.attempts, NULL::json AS result, t.errors
+    FROM x CROSS JOIN LATERAL (SELECT * FROM orchestrator.tasks t WHERE t.id = x.id LIMIT 1) AS t
+    UNION ALL
+    SELECT t.id, t.contract, t.state, t.attempts, t.result, t.errors
+    FROM x CROSS JOIN LATERAL (
+        SELECT * FROM orchestrator.tasks_finished t
+        WHERE t.id = x.id AND t.finished_at >= $2 AND t.finished_at < now() + interval '1 day' LIMIT 1) AS t
+    UNION ALL
+    SELECT t.id, t.contract, 7::smallint, t.attempts, NULL, t.errors
+    FROM x CROSS JOIN LATERAL (SELECT * FROM orchestrator.tasks_dead t WHERE t.id = x.id LIMIT 1) AS t)
+SELECT f.id, c.task_type, f.state, f.attempts, f.result, coalesce(f.errors -> -1 ->> 'code', ''), coalesce(f.errors -> -1 ->> 'message', '')
+FROM found f JOIN orchestrator.task_contracts c ON c.id = f.contract`
+
+// Outcomes returns what is known of the tasks; one that is not in the database
+// is left out. Nothing that finished before since is found.
+func (s *Store) Outcomes(ctx context.Context, ids []int64, since time.Time) ([]Outcome, error) {
+	rows, err := s.query(ctx, outcomes, ids, since)
+	if err != nil {
+		return nil, wrap("read results", err)
+	}
+	defer rows.Close()
+	var found []Outcome
+	for rows.Next() {
+		var o Outcome
+		if err := rows.Scan(&o.ID, &o.Type, &o.State, &o.Attempts, &o.Result, &o.Code, &o.Message); err != nil {
+			return nil, wrap("read results", err)
+		}
+		found = append(found, o)
+	}
+	return found, wrap("read results", rows.Err())
+}

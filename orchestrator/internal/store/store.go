@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/uptrace/bun"
+)
+
+// Store runs the engine's statements on one database.
+type Store struct {
+	pool   *pgxpool.Pool
+	db     *bun.DB
+	schema string
+	// mode is how hot statements run: prepared once a connection, or, behind a
+	// pooler in transaction mode, without prepared statements.
+	mode  pgx.QueryExecMode
+	texts sync.Map // statement as written -> statement for this schema
+}
+
+// New returns a Store over pool and over db, which must be the same database.
+func New(pool *pgxpool.Pool, db *bun.DB, schema string, transactionPooler bool) *Store {
+	s := &Store{pool: pool, db: db, schema: schema, mode: pgx.QueryExecModeCacheStatement}
+	if transactionPooler {
+		s.mode = pgx.QueryExecModeExec
+	}
+	return s
+}
+
+// Schema is the schema of the engine's tables.
+func (s *Store) Schema() string { return s.schema }
+
+const writtenSchema = "orchestrator"
+
+// text is statement in this store's schema.
+func (s *Store) text(statement string) string {
+	if s.schema == writtenSchema {
+		return statement
+	}
+	if text, ok := s.texts.Load(statement); ok {
+		return text.(string)
+	}
+	text := strings.ReplaceAll(statement, writtenSchema+".", s.schema+".")
+	s.texts.Store(statement, text)
+	return text
+}
+
+// query runs a statement on the pool, prepared unless a pooler forbids it.
+func (s *Store) query(ctx context.Context, statement string, args ...any) (pgx.Rows, error) {
+	return s.pool.Query(ctx, s.text(statement), append([]any{s.mode}, args...)...)
+}
+
+// queryRow runs a statement that returns one row.
+func (s *Store) queryRow(ctx context.Context, statement string, args ...any) pgx.Row {
+	return s.pool.QueryRow(ctx, s.text(statement), append([]any{s.mode}, args...)...)
+}
+
+// exec runs a statement that returns no rows and says how many it changed.
+func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	tag, err := s.pool.Exec(ctx, s.text(statement), append([]any{s.mode}, args...)...)
+	return tag.RowsAffected(), err
+}
+
+// Rows is what statements inside a caller's transaction return: the part of
+// [sql.Rows] and [pgx.Rows] that they share.
+type Rows interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+}
+
+// Querier runs a statement with $1 arguments inside a transaction of the
+// caller's. The rows are closed by reading them to the end or by close.
+type Querier interface {
+	Query(ctx context.Context, statement string, args ...any) (rows Rows, closeRows func(), err error)
+}
+
+// SQLTx is a Querier over a database/sql transaction of whatever driver.
+type SQLTx struct{ *sql.Tx }
+
+// Query implements [Querier].
+func (tx SQLTx) Query(ctx context.Context, statement string, args ...any) (Rows, func(), error) {
+	rows, err := tx.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return rows, func() { _ = rows.Close() }, nil
+}
+
+// PgxTx is a Querier over a pgx transaction.
+type PgxTx struct{ pgx.Tx }
+
+// Query implements [Querier].
+func (tx PgxTx) Query(ctx context.Context, statement string, args ...any) (Rows, func(), error) {
+	rows, err := tx.Tx.Query(ctx, statement, args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return rows, rows.Close, nil
+}
+
+// SQLState is the five-character code of a PostgreSQL error anywhere in err's
+// chain, or "" when there is none: then the outcome of the statement is unknown.
+func SQLState(err error) string {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		return pgErr.Code
+	}
+	return ""
+}
+
+// RowFault tells whether err is about the data of a row (SQLSTATE classes 22,
+// 23 and 54), so that a batch should be split to find the culprit. Everything
+// else concerns the statement or the server, and a retry of the whole may help.
+func RowFault(err error) bool {
+	state := SQLState(err)
+	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23") || strings.HasPrefix(state, "54")
+}
+
+func wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("orchestrator: %s: %w", doing, err)
+}

@@ -1,0 +1,93 @@
+package orchestrator
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/uptrace/bun"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+)
+
+// Tx is an open transaction: a [*sql.Tx] or a [bun.Tx]. A database handle has
+// no Commit, so it does not compile here.
+type Tx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	Commit() error
+	Rollback() error
+}
+
+// InTx returns an Enqueuer whose tasks live and die with tx: rolled back they
+// never were, committed they are there with the caller's own rows. tx may be
+// on any driver, on the database the client is for. The caller commits.
+func (c *Client) InTx(tx Tx) Enqueuer {
+	q, err := querierOf(tx)
+	return &txEnqueuer{client: c, tx: q, err: err}
+}
+
+// InPgxTx is [Client.InTx] for a transaction of pgx.
+func (c *Client) InPgxTx(tx pgx.Tx) Enqueuer {
+	return &txEnqueuer{client: c, tx: store.PgxTx{Tx: tx}}
+}
+
+// querierOf unwraps bun's transaction: it would replace a literal ? in the
+// statement and does not bind $1.
+func querierOf(tx Tx) (store.Querier, error) {
+	switch tx := tx.(type) {
+	case *sql.Tx:
+		return store.SQLTx{Tx: tx}, nil
+	case bun.Tx:
+		return store.SQLTx{Tx: tx.Tx}, nil
+	case *bun.Tx:
+		return store.SQLTx{Tx: tx.Tx}, nil
+	}
+	return nil, fmt.Errorf("orchestrator: cannot enqueue in a %T: want a *sql.Tx, a bun.Tx, or InPgxTx", tx)
+}
+
+type txEnqueuer struct {
+	client   *Client
+	tx       store.Querier
+	err      error // of InTx, which has no other way to say it
+	notified map[string]bool
+}
+
+// Enqueue implements [Enqueuer].
+func (e *txEnqueuer) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error) {
+	if e.err != nil || len(batch) == 0 {
+		return nil, e.err
+	}
+	tasks, err := e.client.newTasks(ctx, batch)
+	if err != nil {
+		return nil, named(batch, err)
+	}
+	rows, err := e.client.store.InsertIn(ctx, e.tx, tasks)
+	if err != nil {
+		return nil, named(batch, err)
+	}
+	if err := e.notify(ctx, tasks); err != nil {
+		return nil, named(batch, err)
+	}
+	return e.client.refs(batch, rows)
+}
+
+// notify tells workers once a lane and transaction; PostgreSQL delivers it
+// with the commit.
+func (e *txEnqueuer) notify(ctx context.Context, tasks []store.NewTask) error {
+	for lane := range lanesOf(tasks) {
+		name := lane.String()
+		if e.notified[name] {
+			continue
+		}
+		if e.notified == nil {
+			e.notified = map[string]bool{}
+		}
+		e.notified[name] = true
+		if err := e.client.store.NotifyIn(ctx, e.tx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package orchestrator
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// listen turns notifications into wakeups until ctx ends. It is a convenience:
+// while it is not connected the claimer polls.
+func (w *Worker) listen(ctx context.Context) {
+	if w.config.PollOnly {
+		return
+	}
+	for pause := 100 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 10*time.Second) {
+		err := w.listenOnce(ctx, func() { pause = 100 * time.Millisecond })
+		if ctx.Err() != nil {
+			return
+		}
+		w.logger.Debug("not listening for notifications; polling until reconnected", "error", err)
+		waitFor(ctx.Done(), pause)
+	}
+}
+
+func (w *Worker) listenOnce(ctx context.Context, connected func()) error {
+	conn, err := pgx.ConnectConfig(ctx, w.client.pool.Config().ConnConfig)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(closeCtx)
+	}()
+	if err := w.client.store.Listen(ctx, conn); err != nil {
+		return err
+	}
+	connected()
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+		if l, ok := parseLane(n.Payload); ok {
+			w.wake(map[lane]struct{}{l: {}})
+		}
+	}
+}

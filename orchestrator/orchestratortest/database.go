@@ -1,0 +1,60 @@
+package orchestratortest
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/devpg"
+)
+
+// Main wraps the m of a TestMain so that the shared server is stopped when the
+// tests have run:
+//
+//	func TestMain(m *testing.M) { os.Exit(orchestratortest.Main(m).Run()) }
+func Main(m interface{ Run() int }) interface{ Run() int } { return devpg.Main(m) }
+
+// template is the migrated database that tests get clones of.
+var template = sync.OnceValues(func() (*devpg.Template, error) {
+	ctx := context.Background()
+	server, err := devpg.Shared(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return server.Template(ctx, "orchestrator", migrate)
+})
+
+func migrate(ctx context.Context, url string) error {
+	client, err := orchestrator.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, err = client.Migrator().Up(ctx)
+	return err
+}
+
+// DB returns the URL of a fresh database with the engine's tables, which is
+// dropped when the test ends.
+func DB(t testing.TB) (url string) {
+	t.Helper()
+	tmpl, err := template()
+	require.NoError(t, err)
+	url, drop, err := tmpl.Clone(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(drop)
+	return url
+}
+
+// Client returns a client of a fresh database ([DB]), closed when the test
+// ends.
+func Client(t testing.TB, config ...orchestrator.ClientConfig) *orchestrator.Client {
+	t.Helper()
+	client, err := orchestrator.Open(t.Context(), DB(t), config...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	return client
+}

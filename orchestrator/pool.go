@@ -1,0 +1,321 @@
+package orchestrator
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+)
+
+// job is a claimed task on its way through a worker.
+type job struct {
+	store.Claimed
+	fence   store.Fence
+	session *session
+	route   *route
+	claimed time.Time // by this process's monotonic clock
+}
+
+// pool runs jobs, each in a goroutine that takes the next one when it is done.
+// It keeps a bounded buffer of claimed jobs, so that short tasks do not wait
+// for a round trip to the database each.
+type pool struct {
+	w    *Worker
+	size int
+	// room is signalled when jobs could be claimed for slots and buffer space
+	// that have become free.
+	room chan struct{}
+
+	mu       sync.Mutex
+	queues   map[string]*slots
+	active   map[*job]struct{}
+	buffered int
+	suspects []*job
+	// suspectRuns holds the next suspect back while one runs whose innocence
+	// is not yet plain.
+	suspectRuns bool
+	closed      bool
+	idleSignal  chan struct{} // closed when the pool is closed and nothing runs
+	prefetch    prefetch
+}
+
+// slots is one queue's share of the pool.
+type slots struct {
+	limit   int
+	running int
+	buffer  []*job // highest priority first, then as claimed
+}
+
+func newPool(w *Worker) *pool {
+	p := &pool{w: w, room: make(chan struct{}, 1), queues: map[string]*slots{}, active: map[*job]struct{}{}, idleSignal: make(chan struct{})}
+	for _, q := range w.routes.queues {
+		// A queue without a limit of its own may fill the pool that somebody
+		// has given a size.
+		limit := cmp.Or(q.PerWorker, w.config.PoolSize, DefaultQueueConcurrency)
+		p.queues[q.Name] = &slots{limit: limit}
+		p.size += limit
+	}
+	if w.config.PoolSize > 0 {
+		p.size = w.config.PoolSize
+	}
+	p.prefetch.since = time.Now()
+	return p
+}
+
+// wants says how many tasks of each queue and of all together should be
+// claimed now. A queue whose buffer is more than half full wants none, so that
+// claims stay few and large.
+func (p *pool) wants() (perQueue map[string]int, total int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ahead := p.prefetch.size()
+	total = p.size - len(p.active) - p.buffered + ahead
+	if p.closed || total <= 0 {
+		return nil, 0
+	}
+	perQueue = make(map[string]int, len(p.queues))
+	for name, s := range p.queues {
+		if len(s.buffer) > ahead/2 {
+			continue
+		}
+		if n := min(total, s.limit-s.running-len(s.buffer)+ahead); n > 0 {
+			perQueue[name] = n
+		}
+	}
+	return perQueue, total
+}
+
+// add takes claimed jobs in and starts as many as there are slots for. It
+// returns those that it cannot take, because the pool is closed.
+func (p *pool) add(jobs []*job) (refused []*job) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return jobs
+	}
+	touched := map[*slots]bool{}
+	for _, j := range jobs {
+		p.buffered++
+		if j.Suspect {
+			p.suspects = append(p.suspects, j)
+			continue
+		}
+		s := p.queues[j.Queue]
+		s.buffer = append(s.buffer, j)
+		touched[s] = true
+	}
+	for s := range touched {
+		byPriority := func(a, b *job) int { return cmp.Compare(b.Priority, a.Priority) }
+		if !slices.IsSortedFunc(s.buffer, byPriority) {
+			slices.SortStableFunc(s.buffer, byPriority)
+		}
+	}
+	for j := p.take(); j != nil; j = p.take() {
+		go p.run(j)
+	}
+	return nil
+}
+
+// run works j and then whatever is next, until nothing is.
+func (p *pool) run(j *job) {
+	for j != nil {
+		p.w.work(j)
+		j = p.done(j)
+	}
+}
+
+// done frees j's slot and takes the next job for it.
+func (p *pool) done(j *job) (next *job) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.active, j)
+	s := p.queues[j.Queue]
+	s.running--
+	if j.Suspect {
+		p.suspectRuns = false
+	}
+	p.prefetch.done++
+	next = p.take()
+	if len(s.buffer) <= p.prefetch.size()/2 {
+		signal(p.room)
+	}
+	p.signalIdle()
+	return next
+}
+
+// take moves the most urgent job that has a slot from the buffer to the
+// active ones; nil when there is none. The caller holds mu.
+func (p *pool) take() *job {
+	if p.closed || p.buffered == 0 || len(p.active) >= p.size {
+		return nil
+	}
+	if j := p.takeSuspect(); j != nil {
+		return j
+	}
+	var best *slots
+	for _, s := range p.queues {
+		if len(s.buffer) > 0 && s.running < s.limit && (best == nil || s.buffer[0].Priority > best.buffer[0].Priority) {
+			best = s
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	j := best.buffer[0]
+	best.buffer[0] = nil
+	best.buffer = best.buffer[1:]
+	return p.activate(j, best)
+}
+
+// takeSuspect takes a task that was running when a process died. If it is the
+// one that kills processes, it should be alone, so they run one at a time.
+func (p *pool) takeSuspect() *job {
+	if p.suspectRuns {
+		return nil
+	}
+	for i, j := range p.suspects {
+		if s := p.queues[j.Queue]; s.running < s.limit {
+			p.suspects = slices.Delete(p.suspects, i, i+1)
+			p.suspectRuns = true
+			return p.activate(j, s)
+		}
+	}
+	return nil
+}
+
+func (p *pool) activate(j *job, s *slots) *job {
+	p.buffered--
+	s.running++
+	p.active[j] = struct{}{}
+	return j
+}
+
+// cleared lets the next suspect run beside j, which has run for so long that
+// it is unlikely to be what killed a process.
+func (p *pool) cleared(j *job) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, runs := p.active[j]; !runs {
+		return
+	}
+	p.suspectRuns = false
+	if next := p.take(); next != nil {
+		go p.run(next)
+	}
+}
+
+// stale removes buffered jobs that were claimed more than age ago: whoever has
+// a free slot should run them.
+func (p *pool) stale(age time.Duration) []*job {
+	return p.unbuffer(func(j *job) bool { return !j.Suspect && time.Since(j.claimed) > age })
+}
+
+// drop forgets the buffered jobs of a lost session.
+func (p *pool) drop(s *session) {
+	p.unbuffer(func(j *job) bool { return j.session == s })
+}
+
+// close starts nothing more and returns the jobs that had not started.
+func (p *pool) close() []*job {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	rest := p.unbuffer(func(*job) bool { return true })
+	p.mu.Lock()
+	p.signalIdle()
+	p.mu.Unlock()
+	return rest
+}
+
+func (p *pool) unbuffer(which func(*job) bool) (removed []*job) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	filter := func(buffer []*job) []*job {
+		return slices.DeleteFunc(buffer, func(j *job) bool {
+			if !which(j) {
+				return false
+			}
+			removed = append(removed, j)
+			return true
+		})
+	}
+	for _, s := range p.queues {
+		s.buffer = filter(s.buffer)
+	}
+	p.suspects = filter(p.suspects)
+	p.buffered -= len(removed)
+	return removed
+}
+
+// idle is closed when the pool is closed and nothing runs any more.
+func (p *pool) idle() <-chan struct{} { return p.idleSignal }
+
+func (p *pool) signalIdle() {
+	if !p.closed || len(p.active) > 0 {
+		return
+	}
+	select {
+	case <-p.idleSignal:
+	default:
+		close(p.idleSignal)
+	}
+}
+
+func (p *pool) busy() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.active)
+}
+
+func (p *pool) running() []*job {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	jobs := make([]*job, 0, len(p.active))
+	for j := range p.active {
+		jobs = append(jobs, j)
+	}
+	return jobs
+}
+
+// prefetch sizes the buffer: as many tasks as are likely to end while one
+// claim is under way, and some more. Where a task takes longer than a claim
+// that is none, so that a long task never waits behind another while some
+// other worker is idle. The pool's mutex guards it.
+type prefetch struct {
+	since time.Time
+	done  int     // tasks that ended since
+	rate  float64 // ends per second, smoothed
+	claim float64 // seconds a claim takes, smoothed
+}
+
+const (
+	maxPrefetch    = 2000
+	prefetchWindow = 20 * time.Millisecond
+	prefetchMargin = 0.010 // seconds; a claim that is a little slower finds the buffer not yet empty
+)
+
+func (f *prefetch) size() int {
+	if elapsed := time.Since(f.since); elapsed >= prefetchWindow {
+		f.rate += (float64(f.done)/elapsed.Seconds() - f.rate) / 2
+		f.since, f.done = time.Now(), 0
+	}
+	return min(int(math.Floor(f.rate*(2*f.claim+prefetchMargin))), maxPrefetch)
+}
+
+// claimTook tells the buffer's size how long a claim takes.
+func (p *pool) claimTook(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.prefetch.claim += (d.Seconds() - p.prefetch.claim) / 4
+}
+
+// signal fills a channel of capacity one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,101 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/groupcommit"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+)
+
+// lane is a queue and a priority: tasks of one lane are claimed oldest first.
+type lane struct {
+	queue    string
+	priority int16
+}
+
+// String is what travels in a notification.
+func (l lane) String() string { return fmt.Sprintf("%s %d", l.queue, l.priority) }
+
+// parseLane reverses String.
+func parseLane(s string) (lane, bool) {
+	queue, priority, ok := strings.Cut(s, " ")
+	n, err := strconv.ParseInt(priority, 10, 16)
+	return lane{queue, int16(n)}, ok && err == nil
+}
+
+// lanesOf returns the lanes in which tasks may start at once.
+func lanesOf(tasks []store.NewTask) map[lane]struct{} {
+	lanes := map[lane]struct{}{}
+	for i := range tasks {
+		if t := &tasks[i]; t.Delay == 0 && t.RunAt == 0 {
+			lanes[lane{t.Queue, t.Priority}] = struct{}{}
+		}
+	}
+	return lanes
+}
+
+// wakeups tells workers of new tasks: those of this process through a
+// function call, the others by NOTIFY. It is a hint: a worker that misses it
+// polls.
+type wakeups struct {
+	notify *groupcommit.Group[lane]
+
+	mu      sync.RWMutex
+	workers map[*Worker]struct{}
+}
+
+// notifyTimeout bounds one NOTIFY; polling covers for one that fails.
+const notifyTimeout = 5 * time.Second
+
+func newWakeups(c *Client) *wakeups {
+	w := &wakeups{workers: map[*Worker]struct{}{}}
+	w.notify = groupcommit.New(func(lanes []lane) {
+		ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
+		defer cancel()
+		told := map[lane]bool{}
+		for _, l := range lanes {
+			if told[l] {
+				continue
+			}
+			told[l] = true
+			if err := c.store.Notify(ctx, l.String()); err != nil {
+				c.logger.Debug("workers were not notified and will poll", "lane", l.String(), "error", err)
+				return
+			}
+		}
+	})
+	return w
+}
+
+// enqueued is called after the tasks' commit, never in their transaction:
+// NOTIFY would serialise the commits.
+func (w *wakeups) enqueued(tasks []store.NewTask) {
+	lanes := lanesOf(tasks)
+	w.mu.RLock()
+	for worker := range w.workers {
+		worker.wake(lanes)
+	}
+	w.mu.RUnlock()
+	for l := range lanes {
+		w.notify.Add(l)
+	}
+}
+
+func (w *wakeups) add(worker *Worker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.workers[worker] = struct{}{}
+}
+
+func (w *wakeups) remove(worker *Worker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.workers, worker)
+}
+
+func (w *wakeups) close() { w.notify.Wait() }

@@ -1,0 +1,169 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Worker claims tasks and runs their handlers.
+//
+//	   ┌───────────────── wake (NOTIFY, this process's enqueues, poll)
+//	   ▼
+//	claimer ── claimed ──► pool ── outcomes ──► finisher
+//	   ▲                    │ one goroutine a running task
+//	   └──── room ──────────┘
+//
+//	lease: heartbeats on a connection of its own; cancels all handlers
+//	       when the lease is lost
+//	leader: while elected, recovers the tasks of dead workers and keeps
+//	       the tables tidy
+//
+// Every goroutine is started and joined by [Worker.Run].
+type Worker struct {
+	client *Client
+	mux    *Mux
+	config WorkerConfig
+	logger *slog.Logger
+
+	used     atomic.Bool
+	routes   *routing
+	lease    *lease
+	pool     *pool
+	finisher *finisher
+	claimer  *claimer
+}
+
+// NewWorker returns a worker for the task types registered in mux. Problems of
+// mux or config are reported by [Worker.Run].
+func NewWorker(client *Client, mux *Mux, config WorkerConfig) *Worker {
+	return &Worker{client: client, mux: mux, config: config}
+}
+
+// Run works tasks until ctx is cancelled, and then drains: it claims nothing
+// more, lets running tasks go on for ShutdownTimeout, cancels what is left with
+// [ErrShutdown] and gives it back without spending an attempt. Handlers'
+// contexts carry ctx's values, not its cancellation.
+//
+// It returns nil after an orderly drain, and an error when the worker cannot
+// start: a bad config, a spec that needs what the engine does not have, an
+// unreachable or not migrated database. A database that goes away later is
+// waited for. A Worker runs once.
+func (w *Worker) Run(ctx context.Context) error {
+	if w.used.Swap(true) {
+		return errors.New("orchestrator: Worker.Run called twice: make a new worker")
+	}
+	if err := w.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // cancelled before it began
+		}
+		return err
+	}
+	// Outlives ctx: what runs when ctx ends must end orderly.
+	base := context.WithoutCancel(ctx)
+	handlers, stopHandlers := context.WithCancelCause(base)
+	defer stopHandlers(nil)
+	if err := w.lease.start(ctx, handlers); err != nil {
+		return err
+	}
+
+	background, stopBackground := context.WithCancel(base)
+	defer stopBackground()
+	var upkeep errgroup.Group
+	upkeep.Go(func() error { w.lease.run(background); return nil })
+
+	w.client.wakeups.add(w)
+	var claiming errgroup.Group
+	claiming.Go(func() error { w.claimer.run(ctx); return nil })
+	claiming.Go(func() error { w.listen(ctx); return nil })
+	claiming.Go(func() error { w.lead(ctx); return nil })
+	w.logger.Info("worker started", "slots", w.pool.size, "queues", strings.Join(w.routes.names, ","), "tasks", len(w.routes.byType))
+
+	_ = claiming.Wait() // ctx has ended
+	w.client.wakeups.remove(w)
+	w.drain(stopHandlers)
+	stopBackground()
+	_ = upkeep.Wait()
+	w.logger.Info("worker stopped")
+	return nil
+}
+
+// prepare checks everything that can be wrong before the first claim.
+func (w *Worker) prepare(ctx context.Context) error {
+	config, err := w.config.withDefaults()
+	if err != nil {
+		return err
+	}
+	w.config = config
+	if w.logger = config.Logger; w.logger == nil {
+		w.logger = w.client.logger
+	}
+	pending, err := w.client.Migrator().Pending(ctx)
+	if err != nil {
+		return err
+	}
+	if len(pending) > 0 {
+		return fmt.Errorf("orchestrator: the database lacks %d migrations (%s): run `orchestrator migrate up`, or client.Migrator().Up", len(pending), strings.Join(pending, ", "))
+	}
+	if w.routes, err = newRouting(ctx, w.client, w.mux, config.Queues); err != nil {
+		return err
+	}
+	w.lease = newLease(w)
+	w.finisher = newFinisher(w)
+	w.pool = newPool(w)
+	w.claimer = newClaimer(w)
+	return nil
+}
+
+// abandonAfter is how long a cancelled handler may take to return before the
+// worker stops without it.
+const abandonAfter = 5 * time.Second
+
+// drain ends what is running. The claimer has stopped.
+func (w *Worker) drain(stopHandlers context.CancelCauseFunc) {
+	w.lease.setDraining()
+	for _, j := range w.pool.close() {
+		w.finisher.giveBack(j)
+	}
+	idle := w.pool.idle()
+	if !waitFor(idle, w.config.ShutdownTimeout) {
+		w.logger.Warn("shutdown timeout is over; cancelling running tasks", "running", len(w.pool.running()))
+		stopHandlers(ErrShutdown)
+		if !waitFor(idle, abandonAfter) {
+			for _, j := range w.pool.running() {
+				w.logger.Error("handler ignored its cancelled context; its task is given back while it may still run",
+					"task", j.ID, "type", j.route.definition.Name)
+				w.finisher.giveBack(j)
+			}
+		}
+	}
+	w.finisher.close()
+	w.lease.end()
+}
+
+func waitFor(done <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// wake says that lanes have new tasks.
+func (w *Worker) wake(lanes map[lane]struct{}) {
+	for l := range lanes {
+		if slices.Contains(w.routes.names, l.queue) {
+			w.claimer.wake(l)
+		}
+	}
+}
