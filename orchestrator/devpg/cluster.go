@@ -78,7 +78,7 @@ func cachedCluster(ctx context.Context, root string, bin Binaries, acct account)
 		return data, password, nil
 	}
 
-	if err := os.MkdirAll(clusters, dirMode(acct)); err != nil {
+	if err := makeDirs(clusters, acct); err != nil {
 		return "", "", fmt.Errorf("devpg: %w", err)
 	}
 	lock, err := waitLock(ctx, filepath.Join(clusters, "lock"))

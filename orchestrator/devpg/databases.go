@@ -48,17 +48,13 @@ func newDatabases(ctx context.Context, base string, admin *pgxpool.Pool) (_ *dat
 	_, _ = rand.Read(run[:]) // never fails
 	d.run, d.key = hex.EncodeToString(run[:]), int64(binary.BigEndian.Uint64(run[:]))
 
-	cfg := admin.Config().ConnConfig
-	if d.life, err = pgx.ConnectConfig(ctx, cfg); err != nil {
-		return nil, fmt.Errorf("devpg: connect: %w", err)
-	}
 	defer func() {
-		if err != nil {
+		if err != nil && d.life != nil {
 			_ = d.life.Close(context.WithoutCancel(ctx))
 		}
 	}()
-	if _, err := d.life.Exec(ctx, "SELECT pg_advisory_lock($1)", d.key); err != nil {
-		return nil, fmt.Errorf("devpg: %w", err)
+	if err := d.hold(ctx); err != nil {
+		return nil, err
 	}
 	var version int
 	if err := d.life.QueryRow(ctx, "SELECT current_setting('server_version_num')::int4").Scan(&version); err != nil {
@@ -66,6 +62,23 @@ func newDatabases(ctx context.Context, base string, admin *pgxpool.Pool) (_ *dat
 	}
 	d.fresh = version >= 150000
 	return d, d.sweep(ctx)
+}
+
+// hold takes the advisory lock that marks the run's databases as in use, on a
+// connection of its own. A restart of the server ends both: they are taken
+// again.
+func (d *databases) hold(ctx context.Context) error {
+	if d.life != nil {
+		_ = d.life.Close(ctx)
+	}
+	var err error
+	if d.life, err = pgx.ConnectConfig(ctx, d.admin.Config().ConnConfig); err != nil {
+		return fmt.Errorf("devpg: connect: %w", err)
+	}
+	if _, err := d.life.Exec(ctx, "SELECT pg_advisory_lock($1)", d.key); err != nil {
+		return fmt.Errorf("devpg: %w", err)
+	}
+	return nil
 }
 
 // sweep drops the databases of runs whose advisory lock is free.
@@ -186,7 +199,9 @@ func (d *databases) close(dropOurs bool) error {
 	if dropOurs {
 		err = d.dropOurs(ctx)
 	}
-	_ = d.life.Close(ctx) // a halted server closed it already
+	if d.life != nil {
+		_ = d.life.Close(ctx) // a halted server closed it already
+	}
 	return err
 }
 

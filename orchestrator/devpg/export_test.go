@@ -1,9 +1,6 @@
 package devpg
 
-import (
-	"context"
-	"os"
-)
+import "context"
 
 // InScratch makes an ephemeral server live in dir, so that a test that sweeps
 // does not sweep for everybody.
@@ -16,18 +13,6 @@ func (c Config) InScratch(dir string) Config {
 // owner does, but leaves the server running, as a system without
 // parent-death signals does.
 func (s *Server) Abandon() { s.backend.(*ephemeralServer).owner.unlock() }
-
-// MakeOurs makes dir usable by the user that runs servers.
-func MakeOurs(dir string) error {
-	acct, err := serverAccount()
-	if err != nil {
-		return err
-	}
-	return makeOurs(dir, acct)
-}
-
-// RunsAsAnother reports whether servers run as another user.
-func RunsAsAnother() bool { return os.Geteuid() == 0 }
 
 // ServerRuns reports whether a server runs on a data directory.
 func ServerRuns(data string) bool {

@@ -51,7 +51,7 @@ var sources = []source{
 // call did. wish narrows the sources as EnvFetch does.
 func fetchBinaries(ctx context.Context, cfg *Config, acct account, cache, wish string) (Binaries, error) {
 	dir := filepath.Join(cache, "postgres")
-	if err := os.MkdirAll(dir, dirMode(acct)); err != nil {
+	if err := makeDirs(dir, acct); err != nil {
 		return Binaries{}, fmt.Errorf("devpg: %w", err)
 	}
 	errs := []error{errors.New("devpg: no usable PostgreSQL is installed, and none could be fetched")}
@@ -91,12 +91,15 @@ func (src source) obtain(ctx context.Context, cfg *Config, acct account, dir str
 	}
 
 	tmp := filepath.Join(dir, src.name+".tmp") // ours alone under the lock; a killed process may have left it
-	if err := errors.Join(os.RemoveAll(tmp), os.Mkdir(tmp, dirMode(acct))); err != nil {
+	if err := errors.Join(os.RemoveAll(tmp), makeDirs(tmp, acct)); err != nil {
 		return Binaries{}, fmt.Errorf("devpg: %w", err)
 	}
 	defer os.RemoveAll(tmp)
 	if err := src.fetch(ctx, cfg, tmp); err != nil {
 		return Binaries{}, fmt.Errorf("devpg: fetch PostgreSQL with %s: %w", src.name, err)
+	}
+	if err := openUp(tmp, acct); err != nil {
+		return Binaries{}, fmt.Errorf("devpg: %w", err)
 	}
 	b, ok := src.unpacked(tmp)
 	if !ok {

@@ -29,6 +29,27 @@ func TestPersistentDataAndURLAreKept(t *testing.T) {
 	require.Equal(t, 42, query1[int](t, second.URL(), "SELECT n FROM t"))
 }
 
+func TestHaltedPersistentServerStopsQuietlyAndIsSweptLater(t *testing.T) {
+	t.Parallel()
+	cfg := devpg.Config{Mode: devpg.Persistent, Dir: place(t)}
+	s := start(t, cfg)
+	tmpl, err := s.Template(t.Context(), "halted", createT)
+	require.NoError(t, err)
+	_, _, err = tmpl.Clone(t.Context())
+	require.NoError(t, err)
+
+	require.NoError(t, s.Restart(t.Context(), devpg.Fast))
+	const ours = `SELECT count(*) FROM pg_database WHERE datname LIKE 'devpg\_%'`
+	other, err := devpg.Connect(t.Context(), s.URL())
+	require.NoError(t, err)
+	require.NoError(t, other.Stop())
+	require.Equal(t, 2, query1[int](t, s.URL(), ours), "a restart made others take the databases for abandoned")
+
+	require.NoError(t, s.Halt(devpg.Fast))
+	require.NoError(t, s.Stop())
+	require.Zero(t, query1[int](t, start(t, cfg).URL(), ours))
+}
+
 func TestLastUserStopsAPersistentServer(t *testing.T) {
 	t.Parallel()
 	cfg := devpg.Config{Mode: devpg.Persistent, Dir: place(t), Database: "app"}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -84,10 +85,7 @@ func firstUsable(candidates []string, acct account) (string, error) {
 // The check matters where dir has a guessable name in a directory that
 // everybody may write to: data in somebody else's directory are theirs.
 func makeOurs(dir string, acct account) error {
-	if err := os.MkdirAll(filepath.Dir(dir), dirMode(acct)); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, dirMode(acct)); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := makeDirs(dir, acct); err != nil {
 		return err
 	}
 	fi, err := os.Lstat(dir)
@@ -97,12 +95,49 @@ func makeOurs(dir string, acct account) error {
 	if !fi.IsDir() || !ownedByCaller(fi) {
 		return fmt.Errorf("%s is not a directory of the current user: remove it", dir)
 	}
-	if fi.Mode().Perm() != dirMode(acct) { // a umask took bits the server's user needs
-		if err := os.Chmod(dir, dirMode(acct)); err != nil {
+	return enterable(dir, acct)
+}
+
+// makeDirs creates dir and its missing parents, so that the server's user may
+// pass through whatever the umask says. Directories that exist are not changed.
+func makeDirs(dir string, acct account) error {
+	err := os.Mkdir(dir, dirMode(acct))
+	if errors.Is(err, os.ErrNotExist) && dir != filepath.Dir(dir) {
+		if err := makeDirs(filepath.Dir(dir), acct); err != nil {
 			return err
 		}
+		err = os.Mkdir(dir, dirMode(acct))
 	}
-	return enterable(dir, acct)
+	switch {
+	case err == nil:
+		return os.Chmod(dir, dirMode(acct))
+	case errors.Is(err, os.ErrExist):
+		return nil
+	default:
+		return err
+	}
+}
+
+// openUp lets the server's user read, and run, all that was unpacked below
+// dir, whatever the umask took away.
+func openUp(dir string, acct account) error {
+	if !acct.switched {
+		return nil
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		fi, err := d.Info()
+		if err != nil {
+			return err
+		}
+		mode := fi.Mode().Perm() | 0o444
+		if mode&0o100 != 0 {
+			mode |= 0o111
+		}
+		return os.Chmod(path, mode)
+	})
 }
 
 // enterable reports a directory on the way to dir that is closed to the

@@ -25,6 +25,7 @@ type Server struct {
 	url     string // of Config.Database
 
 	lifecycle sync.Mutex // serialises Halt, Resume, Restart, Stop
+	halted    bool
 	stopped   bool
 
 	admin     *pgxpool.Pool // on the database of url
@@ -146,7 +147,11 @@ func (s *Server) Halt(how Shutdown) error {
 	if s.stopped {
 		return nil
 	}
-	return s.backend.halt(how)
+	if err := s.backend.halt(how); err != nil {
+		return err
+	}
+	s.halted = true
+	return nil
 }
 
 // Resume starts a halted server again and returns when it accepts
@@ -161,8 +166,12 @@ func (s *Server) Resume(ctx context.Context) error {
 	if err := s.backend.start(ctx); err != nil {
 		return err
 	}
+	if !s.halted {
+		return nil
+	}
+	s.halted = false
 	s.admin.Reset() // its connections ended with the server
-	return nil
+	return s.databases.hold(ctx)
 }
 
 // Restart halts the server and resumes it, as an upgrade (Fast) or a crash
@@ -190,9 +199,10 @@ func (s *Server) Stop() error {
 	s.stopped = true
 	var errs []error
 	if s.databases != nil {
-		// An ephemeral server's databases go with it.
+		// An ephemeral server's databases go with it, and a halted one's are
+		// left to the next sweep.
 		_, ephemeral := s.backend.(*ephemeralServer)
-		errs = append(errs, s.databases.close(!ephemeral))
+		errs = append(errs, s.databases.close(!ephemeral && !s.halted))
 	}
 	if s.admin != nil {
 		s.admin.Close()
