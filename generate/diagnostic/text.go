@@ -30,9 +30,10 @@ func (l List) WriteText(w io.Writer) error {
 	return err
 }
 
-// Columns of a source line shown around a caret. Longer lines are cut, so that
-// a generated file does not flood the terminal.
+// Longer source lines are cut around the caret, so that a generated file does
+// not flood the terminal.
 const (
+	longestLine   = 160
 	columnsBefore = 100
 	columnsAfter  = 60
 )
@@ -44,12 +45,10 @@ func writeExcerpt(b *strings.Builder, p Place) {
 	end := min(start+max(p.Length, 1), max(len(line), start+1))
 
 	from, to := 0, len(line)
-	if start > columnsBefore {
-		from = start - columnsBefore
-	}
-	if to > start+columnsAfter {
-		to = start + columnsAfter
-		end = min(end, to)
+	if len(line) > longestLine {
+		from = max(0, start-columnsBefore)
+		to = min(to, start+columnsAfter)
+		end = max(min(end, to), start+1)
 	}
 
 	number := strconv.Itoa(p.Line)

@@ -33,6 +33,9 @@ func (f fieldPaths) path(v spec.Value[string], use string, optional bool) *Field
 	steps := strings.Split(v.V, ".")
 	for i, step := range steps {
 		field := fieldNamed(object, step)
+		if field == nil && f.resolver.broken[object] {
+			return nil
+		}
 		if field == nil {
 			where := "the payload"
 			if i > 0 {

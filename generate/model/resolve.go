@@ -25,6 +25,7 @@ func resolve(file *spec.File, bag *diagnostic.Bag) *Spec {
 		taskNodes:  make(map[string]*spec.Node),
 		segments:   make(map[string]*Segment),
 		namedNodes: make(map[*Type]*spec.Node),
+		broken:     make(map[*Type]bool),
 		out:        &Spec{Package: file.Package.V, Files: file.Names},
 	}
 	r.resolveQueues()
@@ -65,6 +66,8 @@ type resolver struct {
 	segments map[string]*Segment
 	// namedNodes are the keys of the `types` section by type.
 	namedNodes map[*Type]*spec.Node
+	// broken are types that lack what was refused and reported.
+	broken map[*Type]bool
 	// references are the uses of named types by named types, in order.
 	references []reference
 	out        *Spec
@@ -152,7 +155,7 @@ func (r *resolver) queue(v spec.Value[string]) *Queue {
 		return nil
 	}
 	queue := r.queues[v.V]
-	if queue == nil {
+	if queue == nil && !r.file.Rejected["queues."+v.V] {
 		suggestion := diagnostic.DidYouMean(v.V, keys(r.queues))
 		if suggestion == "" {
 			suggestion = fmt.Sprintf("declare it: queues: {%s: {}}", v.V)

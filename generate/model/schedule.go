@@ -53,6 +53,9 @@ func (r *resolver) scheduleTask(schedule *Schedule, s *spec.Schedule) {
 		return
 	}
 	schedule.Task = r.tasks[s.Task.V]
+	if schedule.Task == nil && r.file.Rejected["tasks."+s.Task.V] {
+		return
+	}
 	if schedule.Task == nil {
 		suggestion := diagnostic.DidYouMean(s.Task.V, keys(r.tasks))
 		r.wrong(s.Task.Node, suggestion, "there is no task %q", s.Task.V)

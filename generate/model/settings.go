@@ -99,13 +99,15 @@ func (r *resolver) applySettings(task *Task, t *spec.Task) {
 	s := merge(engineDefaults(), *r.file.Defaults)
 	if t.Policy.Set {
 		policy := r.policies[t.Policy.V]
-		if policy == nil {
+		switch {
+		case policy == nil && r.file.Rejected["policies."+t.Policy.V]:
+		case policy == nil:
 			suggestion := diagnostic.DidYouMean(t.Policy.V, keys(r.policies))
 			if suggestion == "" {
 				suggestion = fmt.Sprintf("declare it: policies: {%s: {...}}", t.Policy.V)
 			}
 			r.wrong(t.Policy.Node, suggestion, "there is no policy %q", t.Policy.V)
-		} else {
+		default:
 			s = merge(s, *policy)
 		}
 	}
@@ -175,7 +177,7 @@ func (r *resolver) applyFieldSettings(task *Task, t *spec.Task, s spec.Settings)
 	}
 	if s.Group.Set && s.Concurrency.By.Set && contains(s.Concurrency.By.V, s.Group.V) {
 		r.contradicts(s.Concurrency.By.Node, s.Group.Node, "the group is here", "remove one of the two",
-			"concurrency.by is never reached: the group already lets one task a time run for each value")
+			"concurrency.by is never reached: the group already lets one task at a time run for each value")
 	}
 }
 

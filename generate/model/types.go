@@ -84,6 +84,7 @@ func (r *resolver) resolveTypes() {
 		r.namedNodes[t] = decl.Name.Node
 		d := decl.Definition
 		if d == nil {
+			r.broken[t] = true
 			continue
 		}
 		if d.GoName.Set {
@@ -125,6 +126,7 @@ func (r *resolver) define(t *Type, d *spec.Definition, root *Type) {
 	case ObjectType:
 		r.constraints(nil, d, "an object")
 		t.Fields = r.fields(t, d.Fields, root)
+		r.broken[t] = d.Broken
 	case AliasType:
 		t.Aliased = r.alias(t, d, root)
 	}
@@ -165,20 +167,22 @@ func (r *resolver) body(b *spec.Body, name, what string) *Type {
 	if b == nil {
 		return nil
 	}
+	t := &Type{GoName: name, Kind: ObjectType, Position: b.Key.Place.Position}
 	if b.Named.Set {
-		t := r.types[b.Named.V]
+		named := r.types[b.Named.V]
 		switch {
-		case t == nil:
+		case named != nil && named.Kind == ObjectType:
+			return named
+		case named != nil:
+			r.wrong(b.Named.Node, fmt.Sprintf("write a field map such as {value: %s}", named.Name), "%s is not an object, and %s is", named.Name, what)
+		case !r.file.Rejected["types."+b.Named.V]:
 			r.wrong(b.Named.Node, r.suggestType(b.Named.V), "there is no type %q", b.Named.V)
-			return &Type{GoName: name}
-		case t.Kind != ObjectType:
-			r.wrong(b.Named.Node, fmt.Sprintf("write a field map such as {value: %s}", t.Name), "%s is not an object, and %s is", t.Name, what)
-			return &Type{GoName: name}
 		}
+		r.broken[t] = true
 		return t
 	}
-	t := &Type{GoName: name, Kind: ObjectType, Position: b.Key.Place.Position}
 	r.own(t)
+	r.broken[t] = b.Broken
 	t.Fields = r.fields(t, b.Fields, nil)
 	return t
 }
@@ -247,6 +251,7 @@ func (r *resolver) fieldType(owner *Type, field *Field, f *spec.Field, root *Typ
 		inline.Kind = ObjectType
 		r.constraints(nil, d, "an object")
 		inline.Fields = r.fields(inline, d.Fields, root)
+		r.broken[inline] = d.Broken
 	}
 	return &Ref{Kind: Named, Named: inline}
 }
@@ -275,6 +280,9 @@ func (r *resolver) expression(e *spec.TypeExpression, root *Type) *Ref {
 		return &Ref{Kind: kind, Elem: elem}
 	}
 	t := r.types[e.Name]
+	if t == nil && r.file.Rejected["types."+e.Name] {
+		return nil
+	}
 	if t == nil {
 		r.bag.Add(diagnostic.Diagnostic{
 			Place:      e.Place,

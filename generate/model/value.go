@@ -22,6 +22,9 @@ func (r *resolver) object(t *Type, n *spec.Node) string {
 	}
 	values := make(map[string]*spec.Node, len(n.Pairs))
 	for _, pair := range n.Pairs {
+		if fieldNamed(t, pair.Key.Text) == nil && r.broken[t] {
+			continue
+		}
 		if fieldNamed(t, pair.Key.Text) == nil {
 			r.wrong(pair.Key, diagnostic.DidYouMean(pair.Key.Text, fieldNames(t)), "there is no field %q", pair.Key.Text)
 			continue

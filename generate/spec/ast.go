@@ -22,6 +22,9 @@ type File struct {
 	Names []string
 	// Documents are the node trees of these files, in the same order.
 	Documents []*Node
+	// Rejected are the paths of declarations whose name was refused, so that
+	// references to them are not reported as well.
+	Rejected  map[string]bool
 	Package   Value[string]
 	Defaults  *Settings // never nil
 	Policies  []*Policy
@@ -126,6 +129,9 @@ type Definition struct {
 	Type   *TypeExpression // of an Expression; nil when it was refused
 	Values []EnumValue     // of an Enum
 	Fields []*Field        // of an Object
+	// Broken is set when a field was refused, so that nobody complains that it
+	// is missing.
+	Broken bool
 
 	Min, Max             *Node // read by the type once it is known
 	MinLength, MaxLength Value[int]
@@ -157,6 +163,8 @@ type Body struct {
 	Node   *Node
 	Named  Value[string]
 	Fields []*Field
+	// Broken is set when the body or a field of it was refused.
+	Broken bool
 }
 
 // Task is an entry of `tasks`.

@@ -79,6 +79,9 @@ var (
 
 // durationHint suggests what may have been meant by text that is no duration.
 func durationHint(text string) string {
+	if durationText.MatchString(text) {
+		return "" // well written, and too long
+	}
 	if bareNumber.MatchString(text) {
 		return fmt.Sprintf("write the unit: %ss, %sm or %sh", text, text, text)
 	}

@@ -50,7 +50,7 @@ func (r *reader) defaults(n *Node) *Settings {
 }
 
 func (p *parser) policy(r *reader, key, n *Node) {
-	name, ok := r.name(key, snakeName, snakeWhat, maxNameLength)
+	name, ok := p.declared(r, key, snakeName, snakeWhat, maxNameLength)
 	at := &reader{bag: r.bag, origin: "policy " + key.Text}
 	s := &Settings{}
 	at.mapping(n, misplaced, at.settings(s))
@@ -128,7 +128,7 @@ func (r *reader) concurrency(n *Node, c *Concurrency) {
 }
 
 func (p *parser) queue(r *reader, key, n *Node) {
-	name, ok := r.name(key, snakeName, snakeWhat, maxNameLength)
+	name, ok := p.declared(r, key, snakeName, snakeWhat, maxNameLength)
 	q := &Queue{Name: name, Description: doc(r, key)}
 	r.mapping(n, nil, []entry{
 		{"description", func(_, v *Node) { q.Description = r.description(v) }},

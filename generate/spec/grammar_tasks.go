@@ -1,7 +1,7 @@
 package spec
 
 func (p *parser) task(r *reader, key, n *Node) {
-	name, ok := r.name(key, taskName, taskWhat, maxTaskNameLength)
+	name, ok := p.declared(r, key, taskName, taskWhat, maxTaskNameLength)
 	at := &reader{bag: r.bag, origin: "task"}
 	t := &Task{Name: name, Description: doc(r, key), Settings: &Settings{}}
 	own := []entry{
@@ -23,7 +23,7 @@ func (p *parser) task(r *reader, key, n *Node) {
 }
 
 func (p *parser) schedule(r *reader, key, n *Node) {
-	name, ok := r.name(key, snakeName, snakeWhat, maxNameLength)
+	name, ok := p.declared(r, key, snakeName, snakeWhat, maxNameLength)
 	s := &Schedule{Name: name, Description: doc(r, key)}
 	text := func(v *Node, what string) Value[string] {
 		if text, ok := r.scalar(v, what); ok {

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -10,7 +11,7 @@ import (
 )
 
 func (p *parser) typ(r *reader, key, n *Node) {
-	name, ok := r.name(key, typeName, typeWhat, maxNameLength)
+	name, ok := p.declared(r, key, typeName, typeWhat, maxNameLength)
 	definition := r.definition(n)
 	if definition != nil {
 		r.docFallback(definition, key)
@@ -28,20 +29,22 @@ func (r *reader) body(key, n *Node) *Body {
 		if !typeName.MatchString(n.Text) {
 			suggestion := "write the fields, as in {user_id: int64}, or the name of an object type"
 			r.wrong(n, suggestion, "%q is neither a field map nor the name of a type", shorten(n.Text))
-			return nil
+			b.Broken = true
+			return b
 		}
 		b.Named = value(r, n, n.Text)
 	case n.Kind == Sequence:
 		r.wrong(n, "write {name: type}", "a field map is expected here, not a list")
-		return nil
+		b.Broken = true
 	case n.Kind == Invalid:
-		return nil
+		b.Broken = true
 	default:
 		if object := n.child("object"); len(n.Pairs) == 1 && object != nil && object.Kind == Mapping && !isDefinition(object) {
 			r.wrong(n.Pairs[0].Key, "write the fields directly under it", "%s is a field map already and takes no `object`", key.Text)
-			return nil
+			b.Broken = true
+			return b
 		}
-		b.Fields = r.fields(n)
+		b.Fields, b.Broken = r.fields(n)
 	}
 	return b
 }
@@ -52,29 +55,33 @@ func isDefinition(n *Node) bool {
 	return n.child("type") != nil || n.child("enum") != nil || n.child("object") != nil
 }
 
-// fields reads a field map.
-func (r *reader) fields(n *Node) []*Field {
+// fields reads a field map. It is broken when it holds less than was written.
+func (r *reader) fields(n *Node) (fields []*Field, broken bool) {
 	switch {
-	case n.Kind == Invalid || n.IsNull():
-		return nil
+	case n.Kind == Invalid:
+		return nil, true
+	case n.IsNull():
+		return nil, false
 	case n.Kind != Mapping:
 		r.wrong(n, "write {name: type}", "a field map is expected here, not %s", describe(n))
-		return nil
+		return nil, true
 	}
-	var fields []*Field
 	for i := 0; i < len(n.Pairs); i++ {
 		key, v := n.Pairs[i].Key, n.Pairs[i].Value
 		if i+1 < len(n.Pairs) && r.splitMap(n, v, n.Pairs[i+1]) {
 			i++
+			broken = true
 			continue
 		}
 		if before, after, glued := strings.Cut(key.Text, ":"); glued && v.IsNull() {
 			r.wrong(key, fmt.Sprintf("write `%s: %s`", before, after), "a space is missing after the colon of %q", before)
+			broken = true
 			continue
 		}
 		name, ok := r.name(key, snakeName, snakeWhat, maxNameLength)
 		definition := r.definition(v)
 		if !ok {
+			broken = true
 			continue
 		}
 		if definition != nil {
@@ -82,7 +89,7 @@ func (r *reader) fields(n *Node) []*Field {
 		}
 		fields = append(fields, &Field{Name: name, Definition: definition})
 	}
-	return fields
+	return fields, broken
 }
 
 // splitMap recognises {tags: map<string, int>}, which YAML reads as the two
@@ -137,6 +144,11 @@ func (r *reader) definition(n *Node) *Definition {
 		return nil
 	}
 
+	if looksLikeFields(n) {
+		r.wrong(n, "wrap them in object, as in {object: {...}}", "fields of a field stand under `object`")
+		return nil
+	}
+
 	d := &Definition{Node: n}
 	var forms []*Node
 	hints := map[string]string{
@@ -162,7 +174,8 @@ func (r *reader) definition(n *Node) *Definition {
 		}},
 		{"object", func(k, v *Node) {
 			forms = append(forms, k)
-			d.Form, d.Fields = Object, r.fields(v)
+			d.Form = Object
+			d.Fields, d.Broken = r.fields(v)
 		}},
 		{"description", func(_, v *Node) { d.Description = r.description(v) }},
 		{"deprecated", func(_, v *Node) { d.Deprecated = r.deprecated(v) }},
@@ -181,8 +194,8 @@ func (r *reader) definition(n *Node) *Definition {
 	})
 	switch {
 	case len(forms) == 0:
-		if r.bag.Len() == before || looksLikeFields(n) {
-			r.wrong(n, "add type, or wrap the fields in object: {...}", "a description has one of type, enum and object")
+		if r.bag.Len() == before {
+			r.wrong(n, "add a type", "a description has one of type, enum and object")
 		}
 		return nil
 	case len(forms) > 1:
@@ -208,13 +221,24 @@ func typeOrName(text string) bool {
 	return typeName.MatchString(text) || snakeName.MatchString(text)
 }
 
-// looksLikeFields tells whether a mapping with unknown keys was meant as a
-// nested field map.
+// looksLikeFields tells whether a mapping was meant as a field map: none of its
+// keys belongs to a description, and its values could be types.
 func looksLikeFields(n *Node) bool {
 	return len(n.Pairs) > 0 && !slices.ContainsFunc(n.Pairs, func(p Pair) bool {
-		return p.Value.Kind != Mapping && (p.Value.Kind != Scalar || !typeOrName(p.Value.Text))
+		return slices.Contains(descriptionKeys, p.Key.Text) ||
+			p.Value.Kind != Mapping && (p.Value.Kind != Scalar || !typeStart.MatchString(p.Value.Text))
 	})
 }
+
+var (
+	typeStart = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*(<|$)`)
+
+	descriptionKeys = []string{
+		"type", "enum", "object", "description", "deprecated", "go_name", "sensitive", "default", "min", "max",
+		"min_length", "max_length", "min_items", "max_items", "unique_items", "pattern", "format",
+		"required", "optional", "nullable", // people write these in descriptions
+	}
+)
 
 // enum reads the values of an enum: strings, or {value, go_name} where the Go
 // name has to be chosen.
@@ -311,7 +335,8 @@ func (r *reader) pattern(n *Node) Value[string] {
 	suggestion := "write it in single quotes: '" + strings.ReplaceAll(text, "'", "''") + "'"
 	switch n.Style {
 	case DoubleQuoted:
-		if raw := n.raw(); strings.Contains(raw, `\`) {
+		if raw := n.raw(); !printableText(text) {
+			// \b was read as a backspace, for one.
 			suggestion = "write it in single quotes: '" + strings.ReplaceAll(strings.Trim(raw, `"`), "'", "''") + "'"
 		}
 		r.wrong(n, suggestion, "a pattern in double quotes, where YAML reads the backslashes itself")

@@ -42,6 +42,15 @@ func (r *reader) name(key *Node, form *regexp.Regexp, what string, longest int) 
 	return value(r, key, text), true
 }
 
+// declared reads the name of a declaration and remembers a refused one.
+func (p *parser) declared(r *reader, key *Node, form *regexp.Regexp, what string, longest int) (Value[string], bool) {
+	name, ok := r.name(key, form, what, longest)
+	if !ok {
+		p.file.Rejected[key.Path] = true
+	}
+	return name, ok
+}
+
 const (
 	snakeWhat = "a name in lower snake case such as user_id"
 	taskWhat  = "a task name such as email:send"

@@ -22,13 +22,11 @@ func Parse(fsys fs.FS, root string, bag *diagnostic.Bag) *File {
 		fsys:   fsys,
 		folder: path.Dir(root),
 		bag:    bag,
-		file:   &File{Defaults: &Settings{}},
+		file:   &File{Defaults: &Settings{}, Rejected: make(map[string]bool)},
 		read:   make(map[string]bool),
 		first:  make(map[string]*Node),
 	}
-	tree := p.load(root, diagnostic.Diagnostic{Place: diagnostic.Place{
-		Position: diagnostic.Position{File: root, Line: 1, Column: 1},
-	}})
+	tree := p.load(root)
 	if tree == nil {
 		return nil
 	}
@@ -56,23 +54,21 @@ type parser struct {
 	first map[string]*Node
 }
 
-// load reads one file. When it cannot, the diagnostic given tells where the
-// file was asked for.
-func (p *parser) load(name string, asked diagnostic.Diagnostic) *Node {
+// load reads one file; nil when there is no tree to go on with.
+func (p *parser) load(name string) *Node {
 	p.read[name] = true
 	p.bag.File(name)
 	content, err := fs.ReadFile(p.fsys, name)
 	if err != nil {
-		reason := err
-		var pathError *fs.PathError
-		if errors.As(err, &pathError) {
-			reason = pathError.Err
+		d := diagnostic.Diagnostic{
+			Place:   diagnostic.Place{Position: diagnostic.Position{File: name, Line: 1, Column: 1}},
+			Message: fmt.Sprintf("cannot read the file: %v", err),
 		}
-		asked.Message = fmt.Sprintf("cannot read %s: %v", name, reason)
-		if errors.Is(err, fs.ErrNotExist) && asked.Path == "" {
-			asked.Suggestion = "`orchestrator init` writes a first one"
+		if errors.Is(err, fs.ErrNotExist) {
+			// In words of our own, which are the same on every system.
+			d.Message, d.Suggestion = "there is no such file", "`orchestrator init` writes a first one"
 		}
-		p.bag.Add(asked)
+		p.bag.Add(d)
 		return nil
 	}
 	tree := decode(newSource(name, content), content, p.bag)
@@ -120,7 +116,7 @@ func (p *parser) include(root *Node, broken *bool) []*Node {
 				r.wrong(item, "", "more than %d files", maxFiles)
 				return trees
 			}
-			tree := p.load(name, diagnostic.Diagnostic{Place: item.Place, Path: item.Path})
+			tree := p.load(name)
 			if tree == nil {
 				*broken = true
 				continue

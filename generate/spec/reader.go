@@ -47,14 +47,14 @@ func (r *reader) mapping(n *Node, hints map[string]string, entries []entry) {
 	for _, pair := range n.Pairs {
 		i := slices.IndexFunc(entries, func(e entry) bool { return e.key == pair.Key.Text })
 		if i < 0 {
-			r.unknownKey(pair, hints, entries)
+			r.unknownKey(n, pair, hints, entries)
 			continue
 		}
 		entries[i].read(pair.Key, pair.Value)
 	}
 }
 
-func (r *reader) unknownKey(pair Pair, hints map[string]string, entries []entry) {
+func (r *reader) unknownKey(n *Node, pair Pair, hints map[string]string, entries []entry) {
 	key := pair.Key.Text
 	known := make([]string, len(entries))
 	for i, e := range entries {
@@ -71,6 +71,9 @@ func (r *reader) unknownKey(pair Pair, hints map[string]string, entries []entry)
 	suggestion := hints[key]
 	if suggestion == "" {
 		suggestion = diagnostic.DidYouMean(key, known)
+	}
+	if suggestion == "" && n.Flow && pair.Value.IsNull() {
+		suggestion = "in braces a comma ends a text: put the text before it in quotes if this belongs to it"
 	}
 	if suggestion == "" {
 		suggestion = "the keys here are " + strings.Join(known, ", ")
@@ -272,7 +275,7 @@ func (r *reader) durationOrNone(n *Node) Value[time.Duration] {
 		return value[time.Duration](r, n, 0)
 	}
 	if n.Kind == Scalar && (n.Text == "0" || n.Text == "0s") {
-		r.wrong(n, "write none", "to have no limit is written out")
+		r.wrong(n, "write none for no limit", "%q is not a limit", n.Text)
 		return Value[time.Duration]{}
 	}
 	return r.duration(n)

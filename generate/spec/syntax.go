@@ -10,9 +10,9 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/generate/diagnostic"
 )
 
-// syntaxError tells what the YAML library refused. The library gives a line
-// that is sometimes off by one, and no column; where a known mistake stands
-// around that line, it is named instead.
+// syntaxError tells what the YAML library refused. The library gives no column,
+// and often the line where the mapping around the mistake begins; where a known
+// mistake stands at that line or behind it, that is named instead.
 func syntaxError(src *source, err error) diagnostic.Diagnostic {
 	line, message := splitYAMLError(err)
 	for _, number := range candidateLines(src, line) {
@@ -20,6 +20,11 @@ func syntaxError(src *source, err error) diagnostic.Diagnostic {
 			if d, found := mistake.find(src, number, message); found {
 				return d
 			}
+		}
+	}
+	if match := unknownAnchor.FindStringSubmatch(message); match != nil {
+		if d, found := unknownAlias(src, match[1]); found {
+			return d
 		}
 	}
 	line = min(max(line, 1), len(src.lines))
@@ -37,20 +42,53 @@ func splitYAMLError(err error) (line int, message string) {
 		line, _ = strconv.Atoi(match[1])
 		message = message[len(match[0]):]
 	}
+	if line > 0 && fromParser.MatchString(message) {
+		line++
+	}
 	return line, message
 }
 
+// unknownAnchor is the one message about an alias. It has no line.
+var unknownAnchor = regexp.MustCompile(`^unknown anchor '(.+)' referenced`)
+
+const (
+	noAliases     = "YAML aliases are not part of the spec language"
+	noAnchors     = "YAML anchors are not part of the spec language"
+	insteadOfThem = "name the shared settings under `policies`, or the shared fields under `types`"
+)
+
+// unknownAlias finds an alias in the source.
+func unknownAlias(src *source, name string) (diagnostic.Diagnostic, bool) {
+	alias := "*" + name
+	for i, text := range src.lines {
+		if at := strings.Index(text, alias); at >= 0 {
+			return diagnostic.Diagnostic{
+				Place:      src.place(i+1, utf8.RuneCountInString(text[:at])+1, utf8.RuneCountInString(alias)),
+				Message:    noAliases,
+				Suggestion: insteadOfThem,
+			}, true
+		}
+	}
+	return diagnostic.Diagnostic{}, false
+}
+
+// fromParser are the messages of the library's parser, which counts lines from
+// 0; its scanner counts from 1.
+var fromParser = regexp.MustCompile(`^did not find expected (key|node content|',' or '}'|',' or '\]'|'-' indicator|<document start>)`)
+
 // candidateLines are the lines where the mistake may stand, the likeliest
-// first. Without a line from the library that is every line.
+// first. Without a line from the library they begin with the file.
 func candidateLines(src *source, line int) []int {
-	if line > 0 {
-		return []int{line, line + 1, line - 1}
+	const behind = 50
+	last := min(line+behind, len(src.lines))
+	if line == 0 {
+		line, last = 1, len(src.lines)
 	}
-	all := make([]int, len(src.lines))
-	for i := range all {
-		all[i] = i + 1
+	lines := make([]int, 0, last-line+2)
+	for number := line; number <= last; number++ {
+		lines = append(lines, number)
 	}
-	return all
+	return append(lines, line-1)
 }
 
 // mistake is something people write that is not YAML.
@@ -65,6 +103,7 @@ type mistake struct {
 
 var mistakes = []mistake{
 	{
+		only:    "cannot start any token",
 		pattern: regexp.MustCompile(`^ *(\t+)`),
 		explain: func(string) (string, string) {
 			return "a tab cannot indent YAML", "use spaces"
@@ -97,6 +136,18 @@ var mistakes = []mistake{
 		pattern: regexp.MustCompile(`(\[\][A-Za-z][A-Za-z0-9]*)`),
 		explain: func(text string) (string, string) {
 			return fmt.Sprintf("%q is not a type", text), fmt.Sprintf("write list<%s>", strings.TrimPrefix(text, "[]"))
+		},
+	},
+	{
+		pattern: regexp.MustCompile(`: *([A-Za-z][A-Za-z0-9]*\?)(?: *[,}]|$)`),
+		explain: func(text string) (string, string) {
+			return fmt.Sprintf("%q is not a type", text), fmt.Sprintf("write optional<%s>", strings.TrimSuffix(text, "?"))
+		},
+	},
+	{
+		pattern: regexp.MustCompile(`[^"'](\$\{[^}]*\}?)`),
+		explain: func(text string) (string, string) {
+			return fmt.Sprintf("%s is not filled in, and its braces mean something else to YAML", text), "write the value, or put the text in quotes"
 		},
 	},
 	{

@@ -111,13 +111,14 @@ func (c *converter) node(in *yaml.Node, path string, depth int) *Node {
 		return out
 	case in.Kind == yaml.AliasNode:
 		out.Place.Length = utf8.RuneCountInString(in.Value) + 1
-		c.refuse(out, "YAML aliases are not part of the spec language", "name the shared settings under `policies`, or the shared fields under `types`")
+		c.refuse(out, noAliases, insteadOfThem)
 		return out
 	case in.Anchor != "":
-		out.Place.Length = utf8.RuneCountInString(in.Anchor) + 1
-		c.refuse(out, "YAML anchors are not part of the spec language", "name the shared settings under `policies`, or the shared fields under `types`")
+		out.Place = c.src.place(in.Line, in.Column, utf8.RuneCountInString(in.Anchor)+1)
+		c.refuse(out, noAnchors, insteadOfThem)
 		return out
 	case in.Style&yaml.TaggedStyle != 0:
+		out.Place = c.src.place(in.Line, in.Column, max(1, utf8.RuneCountInString(in.Tag)))
 		c.refuse(out, fmt.Sprintf("YAML tags such as %s are not part of the spec language", in.Tag), "write the value alone; the spec's own types say how it is read")
 		return out
 	}
@@ -151,7 +152,14 @@ func (c *converter) pairs(out *Node, in *yaml.Node, depth int) {
 		key := &Node{Place: c.place(rawKey), Path: out.Path}
 		switch {
 		case rawKey.Kind != yaml.ScalarNode || rawKey.Anchor != "" || rawKey.Style&yaml.TaggedStyle != 0:
-			c.refuse(key, "a key is a plain word", "")
+			message := "a key is a plain word"
+			if out.Flow && rawKey.Kind == yaml.MappingNode {
+				message = "{{...}} is not filled in, and means something else to YAML"
+			}
+			c.refuse(key, message, "")
+			if len(in.Content) == 2 {
+				out.Kind = Invalid // nothing is left to complain about
+			}
 			continue
 		case rawKey.ShortTag() == "!!merge":
 			c.refuse(key, "YAML merge keys are not part of the spec language", "name the shared settings under `policies` and refer to them with `policy:`")
@@ -172,7 +180,7 @@ func (c *converter) pairs(out *Node, in *yaml.Node, depth int) {
 			c.bag.Add(diagnostic.Diagnostic{
 				Place:   key.Place,
 				Path:    key.Path,
-				Message: fmt.Sprintf("%q is already there", key.Text),
+				Message: fmt.Sprintf("%q appears twice", key.Text),
 				Related: []diagnostic.Related{{Place: first.Place, Message: "the first one is here"}},
 			})
 			continue
