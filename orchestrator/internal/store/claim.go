@@ -158,7 +158,7 @@ func (s *Store) Disown(ctx context.Context, worker, claim int64) (int64, error) 
 
 const markStarted = `
 UPDATE orchestrator.tasks t SET started_at = now()
-WHERE t.id = $1 AND t.worker_id = $2 AND t.claim = $3 AND t.state = 1`
+WHERE t.id = $1 AND (t.worker_id, t.claim, t.state) IS NOT DISTINCT FROM ($2::bigint, $3::bigint, 1::smallint)`
 
 // MarkStarted durably notes that a suspect is about to run, so that if it
 // kills the process the crash is charged to it and not to its neighbours. It

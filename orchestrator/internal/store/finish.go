@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -52,12 +53,22 @@ const (
 // held locks the rows whose fence holds, through the primary key and in the
 // order of ids. SKIP LOCKED: a row that somebody else is changing is left out
 // of the batch and tried again alone.
+//
+// IS NOT DISTINCT FROM keeps the planner off the index tasks_running, which it
+// takes for as good as the primary key while it has no statistics, and which
+// holds all thousand rows of a claim under one key.
 const held = `
 held AS MATERIALIZED (
     SELECT t.id FROM x CROSS JOIN LATERAL (
         SELECT t.id FROM orchestrator.tasks t
-        WHERE t.id = x.id AND t.worker_id = x.worker AND t.claim = x.claim AND t.state = 1
+        WHERE t.id = x.id AND (t.worker_id, t.claim, t.state) IS NOT DISTINCT FROM (x.worker, x.claim, 1::smallint)
         ORDER BY t.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS t)`
+
+// joinBack joins the deleted rows with their outcomes. Only a hash or a merge
+// can do a FULL JOIN, and coalesce keeps the planner from turning it into
+// another one: it expects ten rows and would choose a nested loop, which is
+// quadratic in the thousand there are.
+const joinBack = `FROM gone g FULL JOIN x ON x.id = g.id WHERE coalesce(g.id, 0) <> 0`
 
 const finish = `
 WITH x AS MATERIALIZED (
@@ -69,7 +80,7 @@ gone AS (
 ` + insertFinished + `
 SELECT ` + finishedValues + `, x.state, x.attempts, nullif(x.result, '')::json,
     orchestrator.add_error(g.errors, x.error)
-FROM gone g JOIN x USING (id)
+` + joinBack + `
 RETURNING id`
 
 // The pieces of moving a row to history, shared with expiry.
@@ -91,7 +102,7 @@ gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held)) RETURNING ` + deadColumnsOf + `)
 ` + insertDead + `
 SELECT ` + deadValues + `, x.attempts, orchestrator.add_error(g.errors, x.error), nullif(x.code, '')
-FROM gone g JOIN x USING (id)
+` + joinBack + `
 RETURNING id`
 
 // The pieces of moving a row to the dead letters, shared with lease recovery.
@@ -151,7 +162,23 @@ func (s *Store) Bury(ctx context.Context, batch []Buried) ([]int64, error) {
 // Return puts tasks back into the queue, each after its delay in database
 // time, and returns the ids of those whose fence held. Batches must be sorted
 // by id.
-func (s *Store) Return(ctx context.Context, batch []Returned) ([]int64, error) {
+//
+// UPDATE has no join that the planner could not make a nested loop of, so a
+// statement takes few rows. One that fails leaves the earlier ones done.
+func (s *Store) Return(ctx context.Context, batch []Returned) (ids []int64, err error) {
+	for part := range slices.Chunk(batch, returnChunk) {
+		some, err := s.returnChunk(ctx, part)
+		ids = append(ids, some...)
+		if err != nil {
+			return ids, err
+		}
+	}
+	return ids, nil
+}
+
+const returnChunk = 100
+
+func (s *Store) returnChunk(ctx context.Context, batch []Returned) ([]int64, error) {
 	n := len(batch)
 	f := newFences(n)
 	attempts, delays, errs := make([]int16, n), make([]int64, n), make([]string, n)
@@ -174,7 +201,8 @@ func (s *Store) FinishedBy(ctx context.Context, f Fence) (done bool, err error) 
 }
 
 const holds = `
-SELECT EXISTS (SELECT FROM orchestrator.tasks WHERE id = $1 AND worker_id = $2 AND claim = $3 AND state = 1)`
+SELECT EXISTS (
+    SELECT FROM orchestrator.tasks WHERE id = $1 AND (worker_id, claim, state) IS NOT DISTINCT FROM ($2::bigint, $3::bigint, 1::smallint))`
 
 // Holds tells whether the fence still holds.
 func (s *Store) Holds(ctx context.Context, f Fence) (held bool, err error) {
@@ -186,7 +214,7 @@ func (s *Store) Holds(ctx context.Context, f Fence) (held bool, err error) {
 // a lock instead of skipping: there is no batch to hold up.
 const completeIn = `
 WITH gone AS (
-    DELETE FROM orchestrator.tasks t WHERE t.id = $1 AND t.worker_id = $2 AND t.claim = $3 AND t.state = 1
+    DELETE FROM orchestrator.tasks t WHERE t.id = $1 AND (t.worker_id, t.claim, t.state) IS NOT DISTINCT FROM ($2::bigint, $3::bigint, 1::smallint)
     RETURNING ` + finishedColumnsOf + `)
 ` + insertFinished + `
 SELECT ` + finishedValues + `, 4, g.attempts + 1, nullif($4::text, '')::json, g.errors
