@@ -81,6 +81,9 @@ func (d *databases) hold(ctx context.Context) error {
 	return nil
 }
 
+// held reports whether hold's connection, and so its lock, is still there.
+func (d *databases) held(ctx context.Context) bool { return d.life.Ping(ctx) == nil }
+
 // sweep drops the databases of runs whose advisory lock is free.
 func (d *databases) sweep(ctx context.Context) error {
 	rows, err := d.life.Query(ctx, `SELECT datname FROM pg_database WHERE datname LIKE 'devpg\_%'`)

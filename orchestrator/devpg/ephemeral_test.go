@@ -80,6 +80,17 @@ func TestRestartKeepsWhatWasCommitted(t *testing.T) {
 	require.Equal(t, 1, query1[int](t, db, "SELECT n FROM t"))
 }
 
+func TestResumeAfterACrash(t *testing.T) {
+	t.Parallel()
+	s := start(t, devpg.Config{}.InScratch(place(t)))
+	require.NoError(t, createT(t.Context(), s.URL()))
+	require.NoError(t, devpg.EndServer(s.DataDir(), devpg.Immediate)) // behind its back
+	require.NoError(t, s.Resume(t.Context()))
+	require.Equal(t, 42, query1[int](t, s.URL(), "SELECT n FROM t"))
+	_, err := s.Template(t.Context(), "after", createT)
+	require.NoError(t, err)
+}
+
 func TestResumeReportsATakenPort(t *testing.T) {
 	t.Parallel()
 	s := start(t, devpg.Config{}.InScratch(place(t)))

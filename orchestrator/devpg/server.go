@@ -154,8 +154,8 @@ func (s *Server) Halt(how Shutdown) error {
 	return nil
 }
 
-// Resume starts a halted server again and returns when it accepts
-// connections, crash recovery included. Resuming a running server does
+// Resume starts a server again that was halted, or crashed, and returns when
+// it accepts connections, recovery included. Resuming a running server does
 // nothing.
 func (s *Server) Resume(ctx context.Context) error {
 	s.lifecycle.Lock()
@@ -166,10 +166,10 @@ func (s *Server) Resume(ctx context.Context) error {
 	if err := s.backend.start(ctx); err != nil {
 		return err
 	}
-	if !s.halted {
-		return nil
-	}
 	s.halted = false
+	if s.databases.held(ctx) {
+		return nil // it ran all along
+	}
 	s.admin.Reset() // its connections ended with the server
 	return s.databases.hold(ctx)
 }
@@ -243,15 +243,21 @@ func serverURL(port int, password string) string {
 // withDatabase replaces the database in a connection URL; an empty name keeps
 // the one it has.
 func withDatabase(base, name string) (string, error) {
-	if name == "" {
-		return base, nil
-	}
 	u, err := url.Parse(base)
 	if err != nil {
 		return "", fmt.Errorf("devpg: database URL: %w", redactURLError(err))
 	}
-	u.Path = "/" + name
-	u.RawPath = ""
+	if u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return "", errors.New("devpg: a database URL begins with postgres:// (the form host=... dbname=... is not taken here)")
+	}
+	if name == "" {
+		return base, nil
+	}
+	u.Path, u.RawPath = "/"+name, ""
+	query := u.Query()
+	query.Del("dbname") // it would win over the path
+	query.Del("database")
+	u.RawQuery = query.Encode()
 	return u.String(), nil
 }
 

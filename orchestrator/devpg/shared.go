@@ -84,7 +84,8 @@ func StopShared() error {
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(devpg.Main(m)) }
 //
-// Without goleak: os.Exit(devpg.Main(m).Run()).
+// Without goleak: os.Exit(devpg.Main(m).Run()). A server that cannot be stopped
+// fails the tests, with the reason on standard error.
 func Main(m interface{ Run() int }) interface{ Run() int } { return mainRunner{m} }
 
 type mainRunner struct{ m interface{ Run() int } }

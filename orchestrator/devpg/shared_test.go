@@ -31,6 +31,29 @@ func TestSharedUsesTheServerItIsGiven(t *testing.T) {
 	require.Equal(t, 1, query1[int](t, given.URL(), "SELECT 1"))
 }
 
+func TestConnectTakesURLsAlone(t *testing.T) {
+	t.Parallel()
+	_, err := devpg.Connect(t.Context(), "host=127.0.0.1 password=secret")
+	require.ErrorContains(t, err, "begins with postgres://")
+	require.NotContains(t, err.Error(), "secret")
+	_, err = devpg.Connect(t.Context(), "postgres://user:secret@[broken/")
+	require.Error(t, err)
+	require.NotContains(t, err.Error(), "secret")
+}
+
+func TestACloneOfAServerGivenWithADatabaseParameter(t *testing.T) {
+	t.Parallel()
+	s, err := devpg.Connect(t.Context(), shared(t).URL()+"&dbname=postgres")
+	require.NoError(t, err)
+	tmpl, err := s.Template(t.Context(), "parameter", createT)
+	require.NoError(t, err)
+	db, drop, err := tmpl.Clone(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 42, query1[int](t, db, "SELECT n FROM t"))
+	drop()
+	require.NoError(t, s.Stop())
+}
+
 func TestSharedFailureNamesTheVariableAndIsFinal(t *testing.T) {
 	require.NoError(t, devpg.StopShared())
 	t.Setenv(devpg.EnvTestURL, "")
