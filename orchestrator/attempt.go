@@ -187,36 +187,64 @@ func checkResult(result []byte) error {
 
 // fail turns an error into a retry or an end.
 func (w *Worker) fail(j *job, err error, timedOut bool) {
-	policy := &j.route.definition.Retry
-	spent := j.Attempts + 1
-	var d *directive
-	kind := directiveKind(-1)
-	if errors.As(err, &d) {
-		kind = d.kind
-	}
-	code := codeOf(err, timedOut)
-	text := errorJSON(newAttemptError(int(spent), code, err))
-	log := w.logger.With("task", j.ID, "type", j.route.definition.Name, "queue", j.Queue, "attempt", spent, "worker", j.fence.Worker)
-	switch {
-	case kind == snooze:
-		w.finisher.add(outcome{job: j, returned: &store.Returned{Fence: j.fence, Attempts: j.Attempts, Delay: max(d.delay, 0)}})
-	case kind == cancel:
-		if d.err == nil {
-			text = ""
-		}
+	attempt := int(j.Attempts) + 1
+	v := j.route.definition.Retry.judge(attempt, j.maxAttempts(), err, timedOut)
+	text := errorJSON(newAttemptError(attempt, v.code, err))
+	log := w.logger.With("task", j.ID, "type", j.route.definition.Name, "queue", j.Queue, "attempt", attempt,
+		"worker", j.fence.Worker, "code", string(v.code))
+	o := outcome{job: j}
+	switch v.state {
+	case Scheduled:
+		o.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts, Delay: v.delay}
+	case Cancelled:
 		log.Info("task cancelled by its handler", "error", err)
-		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: spent, Error: text}})
-	case kind == permanent, policy.givesUpOn(code), int(spent) >= j.maxAttempts():
-		log.Error("task is dead", "code", string(code), "error", err)
-		w.finisher.add(outcome{job: j, buried: &store.Buried{Fence: j.fence, Attempts: spent, Error: text, Code: string(code)}})
+		o.finished = &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: j.Attempts + 1, Error: text}
+	case Dead:
+		log.Error("task is dead", "error", err)
+		o.buried = &store.Buried{Fence: j.fence, Attempts: j.Attempts + 1, Error: text, Code: cut(string(v.code), maxErrorCode)}
 	default:
-		delay := policy.Delay(int(spent))
-		if kind == retryAfter {
-			delay = max(d.delay, 0)
-		}
-		log.Warn("attempt failed; it will be retried", "code", string(code), "error", err, "retry_in", delay.Round(time.Millisecond), "max_attempts", j.maxAttempts())
-		w.finisher.add(outcome{job: j, returned: &store.Returned{Fence: j.fence, Attempts: spent, Delay: delay, Error: text}})
+		log.Warn("attempt failed; it will be retried", "error", err, "retry_in", v.delay.Round(time.Millisecond), "max_attempts", j.maxAttempts())
+		o.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts + 1, Delay: v.delay, Error: text}
 	}
+	w.finisher.add(o)
+}
+
+// verdict is what becomes of a task after a failed attempt.
+type verdict struct {
+	state State // Retrying, Scheduled (snoozed), Cancelled or Dead
+	code  Code
+	delay time.Duration // until the next attempt
+}
+
+// judge decides by what the handler's error says, and else by the policy.
+func (p *RetryPolicy) judge(attempt, maxAttempts int, err error, timedOut bool) verdict {
+	v := verdict{state: Retrying, code: codeOf(err, timedOut)}
+	var d *directive
+	directed := errors.As(err, &d)
+	switch {
+	case directed && d.kind == snooze:
+		v.state, v.delay = Scheduled, max(d.delay, 0)
+	case directed && d.kind == cancel:
+		v.state = Cancelled
+	case directed && d.kind == permanent, p.givesUpOn(v.code), attempt >= maxAttempts:
+		v.state = Dead
+	case directed && d.kind == retryAfter:
+		v.delay = max(d.delay, 0)
+	default:
+		v.delay = p.Delay(attempt)
+	}
+	return v
+}
+
+// Judge tells what a worker makes of the error with which a handler ended
+// attempt number attempt (1 for the first): the state the task is then in, and
+// the error's code. A nil error is Succeeded.
+func (d *Definition) Judge(attempt int, err error) (State, Code) {
+	if err == nil {
+		return Succeeded, ""
+	}
+	v := d.Retry.judge(attempt, d.Retry.maxAttempts(), err, errors.Is(err, ErrTimeout))
+	return v.state, v.code
 }
 
 func codeOf(err error, timedOut bool) Code {
@@ -245,6 +273,7 @@ type attemptError struct {
 const (
 	maxErrorMessage = 4 << 10
 	maxErrorStack   = 16 << 10
+	maxErrorCode    = 200
 )
 
 func newAttemptError(attempt int, code Code, err error) attemptError {
@@ -266,7 +295,7 @@ func cut(s string, limit int) string {
 }
 
 func errorJSON(e attemptError) string {
-	e.Code = cut(e.Code, 200)
+	e.Code = cut(e.Code, maxErrorCode)
 	text, err := json.Marshal(e)
 	if err != nil {
 		return `{"message": "the error could not be encoded"}`

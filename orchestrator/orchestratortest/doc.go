@@ -6,7 +6,8 @@
 //	signUp(ctx, rec, user)                       // code under test
 //	orchestratortest.Enqueued(t, rec, &tasks.EmailSend) // []tasks.EmailSendPayload
 //
-//	result, err := orchestratortest.Run(t, &tasks.EmailSend, handler.HandleEmailSend, payload)
+//	out := orchestratortest.Run(t, &tasks.EmailSend, handler.HandleEmailSend, payload)
+	require.Equal(t, orchestrator.Retrying, out.State)
 //
 // With one, which is made for the test and removed after it:
 //
