@@ -20,7 +20,6 @@ var ErrNotOurs = errors.New("devpg: this server is not ours to stop: it was give
 // Server is a PostgreSQL server that is running, or halted and able to run
 // again. All methods are safe for concurrent use.
 type Server struct {
-	cfg     Config
 	backend backend
 	url     string // of Config.Database
 
@@ -28,7 +27,7 @@ type Server struct {
 	halted    bool
 	stopped   bool
 
-	admin     *pgxpool.Pool // on the database of url
+	admin     *pgxpool.Pool // on the backend's own database, never on Config.Database
 	databases *databases
 }
 
@@ -95,7 +94,7 @@ func newBackend(ctx context.Context, cfg *Config) (backend, error) {
 
 // open starts a backend and puts a Server over it.
 func open(ctx context.Context, cfg Config, b backend) (_ *Server, err error) {
-	s := &Server{cfg: cfg, backend: b}
+	s := &Server{backend: b}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -140,7 +139,8 @@ func (s *Server) Binaries() Binaries { return s.backend.describe().binaries }
 func (s *Server) Attached() bool { return s.backend.describe().attached }
 
 // Halt ends the server and keeps its data, port and password for Resume.
-// Halting a halted server does nothing.
+// Halting a halted server does nothing. A persistent server halts under all
+// its users.
 func (s *Server) Halt(how Shutdown) error {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()
