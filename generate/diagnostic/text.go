@@ -17,13 +17,14 @@ import (
 // A related place follows as a note in the same form.
 func (l List) WriteText(w io.Writer) error {
 	var b strings.Builder
+	var e excerpts
 	for _, d := range l {
 		b.WriteString(printable(d.String()))
 		b.WriteByte('\n')
-		writeExcerpt(&b, d.Place)
+		e.write(&b, d.Place)
 		for _, r := range d.Related {
 			fmt.Fprintf(&b, "%s: note: %s\n", r.Position, printable(r.Message))
-			writeExcerpt(&b, r.Place)
+			e.write(&b, r.Place)
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -38,9 +39,18 @@ const (
 	columnsAfter  = 60
 )
 
-// writeExcerpt writes the source line and the carets under the place.
-func writeExcerpt(b *strings.Builder, p Place) {
-	line := []rune(printable(p.Source))
+// excerpts writes source lines with carets under them. It keeps the line it
+// wrote last, for files that are one very long line with many mistakes.
+type excerpts struct {
+	source string
+	line   []rune // the source, made printable; columns count characters
+}
+
+func (e *excerpts) write(b *strings.Builder, p Place) {
+	if e.source != p.Source || e.line == nil {
+		e.source, e.line = p.Source, []rune(printable(p.Source))
+	}
+	line := e.line
 	start := min(max(p.Column-1, 0), len(line))
 	end := min(start+max(p.Length, 1), max(len(line), start+1))
 

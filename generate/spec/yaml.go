@@ -214,13 +214,23 @@ func (c *converter) place(in *yaml.Node) diagnostic.Place {
 		case in.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
 			length = 1
 		default:
-			length = utf8.RuneCountInString(in.Value)
-			if length > len(rest) || length > utf8.RuneCountInString(rest) {
-				length = utf8.RuneCountInString(rest)
-			}
+			length = countUpTo(rest, utf8.RuneCountInString(in.Value))
 		}
 	}
 	return c.src.place(line, column, max(length, 1))
+}
+
+// countUpTo is the number of characters of text, or most when there are more.
+// It does not look further, as lines can be very long.
+func countUpTo(text string, most int) int {
+	count := 0
+	for range text {
+		if count == most {
+			break
+		}
+		count++
+	}
+	return count
 }
 
 // quotedLength counts the characters of a quoted scalar with its quotes, up to
