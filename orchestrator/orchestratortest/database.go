@@ -2,7 +2,6 @@ package orchestratortest
 
 import (
 	"context"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -17,15 +16,15 @@ import (
 //	func TestMain(m *testing.M) { os.Exit(orchestratortest.Main(m).Run()) }
 func Main(m interface{ Run() int }) interface{ Run() int } { return devpg.Main(m) }
 
-// template is the migrated database that tests get clones of.
-var template = sync.OnceValues(func() (*devpg.Template, error) {
-	ctx := context.Background()
-	server, err := devpg.Shared(ctx)
+// template returns the migrated database that tests get clones of. What the
+// first test waits for, a download at worst, is said in its output.
+func template(t testing.TB) (*devpg.Template, error) {
+	server, err := devpg.SharedWith(t.Context(), devpg.Config{Log: t.Output()})
 	if err != nil {
 		return nil, err
 	}
-	return server.Template(ctx, "orchestrator", migrate)
-})
+	return server.Template(t.Context(), "orchestrator", migrate)
+}
 
 func migrate(ctx context.Context, url string) error {
 	client, err := orchestrator.Open(ctx, url)
@@ -41,7 +40,7 @@ func migrate(ctx context.Context, url string) error {
 // dropped when the test ends.
 func DB(t testing.TB) (url string) {
 	t.Helper()
-	tmpl, err := template()
+	tmpl, err := template(t)
 	require.NoError(t, err)
 	url, drop, err := tmpl.Clone(t.Context())
 	require.NoError(t, err)

@@ -1,0 +1,269 @@
+package orchestrator_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/orchestratortest"
+)
+
+func tryEnqueue(ctx context.Context, e orchestrator.Enqueuer, d *orchestrator.Definition, payload string, opts ...orchestrator.EnqueueOption) error {
+	r := orchestrator.Request{Definition: d, Payload: []byte(payload)}
+	r.Apply(opts)
+	_, err := e.Enqueue(ctx, []orchestrator.Request{r})
+	return err
+}
+
+func count(t *testing.T, client *orchestrator.Client, query string) (n int) {
+	t.Helper()
+	require.NoError(t, client.DB().NewRaw(query).Scan(t.Context(), &n))
+	return n
+}
+
+const live = "SELECT count(*) FROM orchestrator.tasks"
+
+func TestHostilePayloadsAreRefusedBeforeSQL(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	for name, one := range map[string]struct{ payload, want string }{
+		"NUL":            {"{\"a\": \"\x00\"}", "holds a NUL character"},
+		"escaped NUL":    {`{"a": "\u0000"}`, "holds a NUL character"},
+		"escaped slash":  {`{"a": "\\\u0000"}`, "holds a NUL character"},
+		"half a rune":    {"{\"a\": \"\xc3\"}", "not valid UTF-8"},
+		"over the limit": {`"` + strings.Repeat("a", orchestrator.MaxPayloadSize-1) + `"`, "payload too large"},
+	} {
+		err := tryEnqueue(t.Context(), client, echo, one.payload)
+		require.ErrorContains(t, err, "orchestrator: enqueue test:echo: ", name)
+		require.ErrorContains(t, err, one.want, name)
+	}
+	require.Zero(t, count(t, client, live))
+}
+
+func TestPayloadsAtTheEdgeAreTaken(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	for _, payload := range []string{
+		`{"a": "\\u0000"}`, // a backslash and u0000, not a NUL
+		`{"n": 9223372036854775807}`,
+		`"` + strings.Repeat("a", orchestrator.MaxPayloadSize-2) + `"`,
+	} {
+		id := enqueue(t, client, echo, payload).ID()
+		var stored string
+		require.NoError(t, client.DB().NewRaw("SELECT payload::text FROM orchestrator.tasks WHERE id = ?", int64(id)).Scan(t.Context(), &stored))
+		require.Equal(t, payload, stored)
+	}
+}
+
+func TestBadOptionsAreRefused(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	for want, opt := range map[string]orchestrator.EnqueueOption{
+		"priority 101: want -100 to 100":         orchestrator.WithPriority(101),
+		"max attempts -1: want 1 to 32767":       orchestrator.WithMaxAttempts(-1),
+		"idempotency key of 1025 bytes":          orchestrator.WithIdempotencyKey(strings.Repeat("k", 1025)),
+		"idempotency key: holds a NUL character": orchestrator.WithIdempotencyKey("\x00"),
+	} {
+		require.ErrorContains(t, tryEnqueue(t.Context(), client, echo, `{}`, opt), want)
+	}
+}
+
+func TestSpecBeyondTheEngineIsRefused(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	for want, change := range map[string]func(*orchestrator.Definition){
+		"declares group,":                             func(d *orchestrator.Definition) { d.Group = []string{"account_id"} },
+		"declares concurrency,":                       func(d *orchestrator.Definition) { d.Concurrency = &orchestrator.Concurrency{Total: 3} },
+		"declares rate_limit,":                        func(d *orchestrator.Definition) { d.RateLimit = &orchestrator.RateLimit{Count: 1, Per: time.Second} },
+		"declares deadline,":                          func(d *orchestrator.Definition) { d.Deadline = time.Hour },
+		"declares retention,":                         func(d *orchestrator.Definition) { d.Retention = time.Hour },
+		"declares idempotency.on_duplicate: replace,": func(d *orchestrator.Definition) { d.Idempotency = &orchestrator.Idempotency{OnDuplicate: orchestrator.Replace} },
+		"queue q declares concurrency.total,":         func(d *orchestrator.Definition) { d.Queue = &orchestrator.Queue{Name: "q", Total: 3} },
+	} {
+		d := variant("test:beyond", change)
+		require.ErrorContains(t, tryEnqueue(t.Context(), client, d, `{}`), want)
+		mux := handle(d, func(context.Context, *orchestrator.Raw) ([]byte, error) { return nil, nil })
+		require.ErrorContains(t, orchestrator.NewWorker(client, mux, orchestrator.WorkerConfig{}).Run(t.Context()), want)
+	}
+	mux := handle(echo, func(context.Context, *orchestrator.Raw) ([]byte, error) { return nil, nil })
+	mux.Schedule(orchestrator.Schedule{Name: "nightly", Task: echo})
+	require.ErrorContains(t, orchestrator.NewWorker(client, mux, orchestrator.WorkerConfig{}).Run(t.Context()), "schedule nightly")
+}
+
+func TestTaskLivesAndDiesWithTheTransaction(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	pool, err := pgxpool.NewWithConfig(t.Context(), poolConfig(t, client))
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+
+	type tx struct {
+		enqueuer         orchestrator.Enqueuer
+		commit, rollback func() error
+	}
+	for name, begin := range map[string]func() tx{
+		"bun": func() tx {
+			tr, err := client.DB().BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			return tx{client.InTx(tr), tr.Commit, tr.Rollback}
+		},
+		"database/sql": func() tx {
+			tr, err := client.DB().DB.BeginTx(t.Context(), &sql.TxOptions{})
+			require.NoError(t, err)
+			return tx{client.InTx(tr), tr.Commit, tr.Rollback}
+		},
+		"pgx": func() tx {
+			tr, err := pool.Begin(t.Context())
+			require.NoError(t, err)
+			return tx{client.InPgxTx(tr), func() error { return tr.Commit(t.Context()) }, func() error { return tr.Rollback(t.Context()) }}
+		},
+	} {
+		before := count(t, client, live)
+		rolledBack := begin()
+		enqueue(t, rolledBack.enqueuer, echo, `{"what": "?"}`)
+		enqueue(t, rolledBack.enqueuer, echo, `{}`, orchestrator.WithIdempotencyKey("key "+name))
+		require.NoError(t, rolledBack.rollback())
+		require.Equal(t, before, count(t, client, live), name)
+
+		committed := begin()
+		plain := enqueue(t, committed.enqueuer, echo, `{"what": "? and $1"}`)
+		keyed := enqueue(t, committed.enqueuer, echo, `{}`, orchestrator.WithIdempotencyKey("key "+name))
+		again := enqueue(t, committed.enqueuer, echo, `{}`, orchestrator.WithIdempotencyKey("key "+name))
+		require.False(t, keyed.Existing(), name)
+		require.True(t, again.Existing(), name)
+		require.Equal(t, keyed.ID(), again.ID(), name)
+		require.Equal(t, before, count(t, client, live), name) // not visible yet
+		require.NoError(t, committed.commit())
+		require.Equal(t, before+2, count(t, client, live), name)
+		require.Less(t, plain.ID(), keyed.ID(), name)
+	}
+}
+
+func poolConfig(t *testing.T, client *orchestrator.Client) *pgxpool.Config {
+	t.Helper()
+	var url string
+	// The client's own URL, through its bun handle.
+	conn, err := client.DB().Conn(t.Context())
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.Raw(func(driver any) error {
+		url = driver.(interface{ Conn() *pgx.Conn }).Conn().Config().ConnString()
+		return nil
+	}))
+	cfg, err := pgxpool.ParseConfig(url)
+	require.NoError(t, err)
+	return cfg
+}
+
+func TestRejectUndoesTheWholeBatch(t *testing.T) {
+	t.Parallel()
+	d := variant("test:reject", func(d *orchestrator.Definition) {
+		d.Idempotency = &orchestrator.Idempotency{Window: time.Hour, OnDuplicate: orchestrator.Reject}
+	})
+	client := orchestratortest.Client(t)
+	first := enqueue(t, client, d, `{}`, orchestrator.WithIdempotencyKey("b"))
+	batch := make([]orchestrator.Request, 3)
+	for i := range batch {
+		batch[i] = orchestrator.Request{Definition: d, Payload: []byte(`{}`), IdempotencyKey: string(rune('a' + i))}
+	}
+	_, err := client.Enqueue(t.Context(), batch)
+	var duplicate *orchestrator.DuplicateError
+	require.ErrorAs(t, err, &duplicate)
+	require.ErrorIs(t, err, orchestrator.ErrDuplicate)
+	require.Equal(t, first.ID(), duplicate.ID)
+	require.Equal(t, 1, count(t, client, live))
+	require.Equal(t, 1, count(t, client, "SELECT count(*) FROM orchestrator.idempotency_keys"))
+}
+
+func TestKeyIsFreeAgainAfterItsWindow(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	first := enqueue(t, client, echo, `{}`, orchestrator.WithIdempotencyKey("k"))
+	require.True(t, enqueue(t, client, echo, `{}`, orchestrator.WithIdempotencyKey("k")).Existing())
+	_, err := client.DB().ExecContext(t.Context(), "UPDATE orchestrator.idempotency_keys SET expires_at = now()")
+	require.NoError(t, err)
+	second := enqueue(t, client, echo, `{}`, orchestrator.WithIdempotencyKey("k"))
+	require.False(t, second.Existing())
+	require.NotEqual(t, first.ID(), second.ID())
+}
+
+func TestHandlesComeInTheOrderOfTheBatch(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	batch := make([]orchestrator.Request, 1000)
+	for i := range batch {
+		batch[i] = orchestrator.Request{Definition: echo, Payload: []byte(`{"n": ` + string(rune('0'+i%10)) + `}`)}
+		if i%3 == 0 {
+			batch[i].IdempotencyKey = string(rune('a' + i%7))
+		}
+	}
+	refs, err := client.Enqueue(t.Context(), batch)
+	require.NoError(t, err)
+	for i, ref := range refs {
+		var payload string
+		require.NoError(t, client.DB().NewRaw("SELECT payload::text FROM orchestrator.tasks WHERE id = ?", int64(ref.ID())).Scan(t.Context(), &payload))
+		if !ref.Existing() {
+			require.Equal(t, string(batch[i].Payload), payload)
+		}
+	}
+	require.Equal(t, 666+7, count(t, client, live))
+}
+
+// Every caller of the group commit gets the id of its own task.
+func TestConcurrentEnqueuesShareNothingButTheCommit(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	var mu sync.Mutex
+	ids := map[orchestrator.TaskID]string{}
+	var group sync.WaitGroup
+	var failures []error
+	for g := range 64 {
+		group.Go(func() {
+			for n := range 20 {
+				payload := fmt.Sprintf(`{"g": %d, "n": %d}`, g, n)
+				refs, err := client.Enqueue(t.Context(), []orchestrator.Request{{Definition: echo, Payload: []byte(payload)}})
+				mu.Lock()
+				if err != nil {
+					failures = append(failures, err)
+				} else {
+					ids[refs[0].ID()] = payload
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	require.NoError(t, errors.Join(failures...))
+	require.Len(t, ids, 64*20)
+	rows, err := client.DB().QueryContext(t.Context(), "SELECT id, payload::text FROM orchestrator.tasks")
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var payload string
+		require.NoError(t, rows.Scan(&id, &payload))
+		require.Equal(t, payload, ids[orchestrator.TaskID(id)])
+	}
+	require.NoError(t, rows.Err())
+}
+
+func TestEnqueueSaysWhenTheOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	require.NoError(t, tryEnqueue(t.Context(), client, echo, `{}`)) // the contract is stored
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := tryEnqueue(ctx, client, echo, `{}`)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "outcome unknown")
+}
