@@ -20,6 +20,6 @@
 // pass by the hundred thousand: a package of many task types must build fast,
 // and an encode allocates only its result.
 //
-// It imports the standard library and package orchestrator, which never
-// imports it.
+// It imports the standard library, package orchestrator, which never imports
+// it, and its internal packages canonical and format.
 package codec

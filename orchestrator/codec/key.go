@@ -1,13 +1,6 @@
 package codec
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"time"
-
-	"github.com/task-orchestrator/task-orchestrator/orchestrator"
-)
+import "github.com/task-orchestrator/task-orchestrator/orchestrator/internal/canonical"
 
 // Key makes one text of the fields that name an idempotency key, a group or a
 // limit: a JSON array such as [42,"welcome"], which is readable in the
@@ -17,44 +10,10 @@ import (
 // A time is written in UTC, so that a moment has one key in all zones. Strings
 // must be valid UTF-8, which the encoder of the payload checks before.
 func Key(values ...any) string {
-	w := NewWriter("")
-	w.BeginList(Item)
-	for _, value := range values {
-		switch v := value.(type) {
-		case string:
-			w.String(Item, v)
-		case bool:
-			w.Bool(Item, v)
-		case int:
-			w.Int(Item, v)
-		case int64:
-			w.Int64(Item, v)
-		case float64:
-			w.Float64(Item, v+0) // -0 is 0
-		case orchestrator.Decimal:
-			w.Decimal(Item, v)
-		case orchestrator.UUID:
-			w.AnyUUID(Item, v)
-		case time.Time:
-			w.AnyTime(Item, v.UTC())
-		case orchestrator.Date:
-			w.AnyDate(Item, v)
-		case orchestrator.Duration:
-			w.Duration(Item, v)
-		case []byte:
-			w.Bytes(Item, v)
-		default:
-			panic(fmt.Sprintf("codec: a key cannot hold a %T", value))
-		}
-	}
-	w.EndList()
-	key := string(w.buf)
-	w.release()
-	return key
+	return canonical.Key(values...)
 }
 
 // Digest stands for a sensitive string in a [Key], which is stored in the clear.
 func Digest(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:16])
+	return canonical.Digest(secret)
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/canonical"
 )
 
 // String writes a string. Invalid UTF-8 and NUL are violations.
@@ -41,7 +42,7 @@ func (w *Writer) Float64(name string, v float64) {
 		w.Fail("must be a finite number")
 		return
 	}
-	w.buf = appendFloat(w.buf, v)
+	w.buf = canonical.AppendFloat(w.buf, v)
 }
 
 // Decimal writes a decimal as a string.
@@ -70,7 +71,7 @@ func (w *Writer) UUID(name string, v orchestrator.UUID) {
 func (w *Writer) AnyUUID(name string, v orchestrator.UUID) {
 	w.key(name)
 	w.buf = append(w.buf, '"')
-	w.buf = appendUUID(w.buf, v)
+	w.buf = canonical.AppendUUID(w.buf, v)
 	w.buf = append(w.buf, '"')
 }
 
@@ -212,32 +213,6 @@ func (w *Writer) quote(s string) {
 }
 
 const hexDigits = "0123456789abcdef"
-
-// appendFloat writes the shortest text that reads back as v, in the form
-// ECMAScript and encoding/json use.
-func appendFloat(b []byte, v float64) []byte {
-	magnitude := math.Abs(v)
-	if magnitude == 0 || magnitude >= 1e-6 && magnitude < 1e21 {
-		return strconv.AppendFloat(b, v, 'f', -1, 64)
-	}
-	b = strconv.AppendFloat(b, v, 'e', -1, 64)
-	// e-09 becomes e-9.
-	if n := len(b); n >= 4 && b[n-4] == 'e' && b[n-3] == '-' && b[n-2] == '0' {
-		b[n-2] = b[n-1]
-		b = b[:n-1]
-	}
-	return b
-}
-
-func appendUUID(b []byte, v orchestrator.UUID) []byte {
-	for i, octet := range v {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			b = append(b, '-')
-		}
-		b = append(b, hexDigits[octet>>4], hexDigits[octet&15])
-	}
-	return b
-}
 
 // hasUnstorableEscape looks for \u0000 and for halves of surrogate pairs in
 // valid JSON: jsonb takes neither.
