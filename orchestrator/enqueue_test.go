@@ -82,13 +82,15 @@ func TestSpecBeyondTheEngineIsRefused(t *testing.T) {
 	t.Parallel()
 	client := orchestratortest.Client(t)
 	for want, change := range map[string]func(*orchestrator.Definition){
-		"declares group,":                             func(d *orchestrator.Definition) { d.Group = []string{"account_id"} },
-		"declares concurrency,":                       func(d *orchestrator.Definition) { d.Concurrency = &orchestrator.Concurrency{Total: 3} },
-		"declares rate_limit,":                        func(d *orchestrator.Definition) { d.RateLimit = &orchestrator.RateLimit{Count: 1, Per: time.Second} },
-		"declares deadline,":                          func(d *orchestrator.Definition) { d.Deadline = time.Hour },
-		"declares retention,":                         func(d *orchestrator.Definition) { d.Retention = time.Hour },
-		"declares idempotency.on_duplicate: replace,": func(d *orchestrator.Definition) { d.Idempotency = &orchestrator.Idempotency{OnDuplicate: orchestrator.Replace} },
-		"queue q declares concurrency.total,":         func(d *orchestrator.Definition) { d.Queue = &orchestrator.Queue{Name: "q", Total: 3} },
+		"declares group,":       func(d *orchestrator.Definition) { d.Group = []string{"account_id"} },
+		"declares concurrency,": func(d *orchestrator.Definition) { d.Concurrency = &orchestrator.Concurrency{Total: 3} },
+		"declares rate_limit,":  func(d *orchestrator.Definition) { d.RateLimit = &orchestrator.RateLimit{Count: 1, Per: time.Second} },
+		"declares deadline,":    func(d *orchestrator.Definition) { d.Deadline = time.Hour },
+		"declares retention,":   func(d *orchestrator.Definition) { d.Retention = time.Hour },
+		"declares idempotency.on_duplicate: replace,": func(d *orchestrator.Definition) {
+			d.Idempotency = &orchestrator.Idempotency{OnDuplicate: orchestrator.Replace}
+		},
+		"queue q declares concurrency.total,": func(d *orchestrator.Definition) { d.Queue = &orchestrator.Queue{Name: "q", Total: 3} },
 	} {
 		d := variant("test:beyond", change)
 		require.ErrorContains(t, tryEnqueue(t.Context(), client, d, `{}`), want)
