@@ -1,9 +1,6 @@
 package diagnostic
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // DidYouMean suggests the candidate nearest to a misspelt word: `did you mean
 // "queue"?`. It is empty when none is near enough.
@@ -23,11 +20,13 @@ func Closest(word string, candidates []string) string {
 		return ""
 	}
 	best, bestDistance := "", max(1, len(word)/3)+1
-	for _, candidate := range slices.Sorted(slices.Values(candidates)) {
-		if len(candidate) > longest || candidate == word {
-			continue
+	letters := []rune(word)
+	for _, candidate := range candidates {
+		if candidate == word || len(candidate) > longest || len(candidate) > 4*(len(word)+bestDistance) {
+			continue // the last one is far in any case: a character has four bytes at most
 		}
-		if d := distance([]rune(word), []rune(candidate)); d < bestDistance && d < len(word) {
+		d := distance(letters, []rune(candidate))
+		if d < len(word) && (d < bestDistance || d == bestDistance && best != "" && candidate < best) {
 			best, bestDistance = candidate, d
 		}
 	}

@@ -61,8 +61,7 @@ type resolver struct {
 	taskNodes map[string]*spec.Node
 	// owned are the types of the task at hand, which belong to its segment;
 	// nil outside a task.
-	owned *[]*Type
-	// segments are the tasks' own types by first name segment.
+	owned    *[]*Type
 	segments map[string]*Segment
 	// namedNodes are the keys of the `types` section by type.
 	namedNodes map[*Type]*spec.Node
@@ -156,13 +155,22 @@ func (r *resolver) queue(v spec.Value[string]) *Queue {
 	}
 	queue := r.queues[v.V]
 	if queue == nil && !r.file.Rejected["queues."+v.V] {
-		suggestion := diagnostic.DidYouMean(v.V, keys(r.queues))
+		suggestion := nearest(r, v.V, r.queues)
 		if suggestion == "" {
 			suggestion = fmt.Sprintf("declare it: queues: {%s: {}}", v.V)
 		}
 		r.wrong(v.Node, suggestion, "there is no queue %q", v.V)
 	}
 	return queue
+}
+
+// nearest suggests a name for a misspelt one. Past the bag's limit it saves the
+// time.
+func nearest[V any](r *resolver, word string, names map[string]V) string {
+	if r.bag.Full() {
+		return ""
+	}
+	return diagnostic.DidYouMean(word, keys(names))
 }
 
 func keys[V any](m map[string]V) []string {

@@ -57,7 +57,7 @@ func (r *resolver) scheduleTask(schedule *Schedule, s *spec.Schedule) {
 		return
 	}
 	if schedule.Task == nil {
-		suggestion := diagnostic.DidYouMean(s.Task.V, keys(r.tasks))
+		suggestion := nearest(r, s.Task.V, r.tasks)
 		r.wrong(s.Task.Node, suggestion, "there is no task %q", s.Task.V)
 		return
 	}

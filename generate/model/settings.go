@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/task-orchestrator/task-orchestrator/generate/diagnostic"
 	"github.com/task-orchestrator/task-orchestrator/generate/spec"
 )
 
@@ -102,7 +101,7 @@ func (r *resolver) applySettings(task *Task, t *spec.Task) {
 		switch {
 		case policy == nil && r.file.Rejected["policies."+t.Policy.V]:
 		case policy == nil:
-			suggestion := diagnostic.DidYouMean(t.Policy.V, keys(r.policies))
+			suggestion := nearest(r, t.Policy.V, r.policies)
 			if suggestion == "" {
 				suggestion = fmt.Sprintf("declare it: policies: {%s: {...}}", t.Policy.V)
 			}

@@ -300,6 +300,9 @@ func (r *resolver) expression(e *spec.TypeExpression, root *Type) *Ref {
 
 // suggestType guesses what a misspelt type was meant to be.
 func (r *resolver) suggestType(name string) string {
+	if r.bag.Full() {
+		return ""
+	}
 	if ours, ok := foreign[strings.ToLower(name)]; ok {
 		return "write " + ours
 	}
