@@ -47,7 +47,11 @@ type taskDecl struct {
 	Payload    string
 	Result     string // "orchestrator.None" without one
 	HasResult  bool
-	// ZeroPayload and ZeroResult tell whether the type has fillDefaults.
+	// EncodeResult and DecodeResult are functions of the package, or codec's
+	// for a task without a result.
+	EncodeResult string
+	DecodeResult string
+	// PayloadDefaults and ResultDefaults tell whether the type has fillDefaults.
 	PayloadDefaults bool
 	ResultDefaults  bool
 	Codes           []constant

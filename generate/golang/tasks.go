@@ -18,11 +18,15 @@ func (e *emitter) taskDecl(t *model.Task) (*taskDecl, error) {
 		EnqueueDoc:      paragraphs("Enqueue"+t.GoName+" enqueues one "+t.Name+" task.", deprecated(t.Deprecated)),
 		Payload:         t.Payload.GoName,
 		Result:          "orchestrator.None",
+		EncodeResult:    "codec.EncodeNone",
+		DecodeResult:    "codec.DecodeNone",
 		PayloadDefaults: typeFillsDefaults(t.Payload),
 	}
 	if t.Result != nil {
 		d.HasResult = true
 		d.Result = t.Result.GoName
+		d.EncodeResult = "encode" + t.GoName + "Result"
+		d.DecodeResult = "decode" + t.GoName + "Result"
 		d.ResultDefaults = typeFillsDefaults(t.Result)
 	}
 	for _, c := range t.Retry.GiveUpOn {

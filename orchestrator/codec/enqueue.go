@@ -7,48 +7,64 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
 )
 
-// Enqueue stores one task. The errors of e name the task themselves.
-func Enqueue(ctx context.Context, e orchestrator.Enqueuer, r orchestrator.Request, opts []orchestrator.EnqueueOption) (orchestrator.TaskRef, error) {
-	r.Apply(opts)
-	refs, err := e.Enqueue(ctx, []orchestrator.Request{r})
+// Batch is tasks of one type on their way into the queue.
+type Batch struct {
+	definition *orchestrator.Definition
+	requests   []orchestrator.Request
+	failed     int // index of the payload that err is about
+	err        error
+}
+
+// NewBatch has room for size tasks.
+func NewBatch(d *orchestrator.Definition, size int) *Batch {
+	return &Batch{definition: d, requests: make([]orchestrator.Request, 0, size)}
+}
+
+// Add takes what encoding the next payload gave. The request it returns wants
+// its keys; it is valid until the next Add. After an error nothing is
+// enqueued, and the first error is what the enqueue returns.
+func (b *Batch) Add(payload []byte, err error) *orchestrator.Request {
+	if err != nil && b.err == nil {
+		b.failed, b.err = len(b.requests), err
+	}
+	b.requests = append(b.requests, orchestrator.Request{Definition: b.definition, Payload: payload})
+	return &b.requests[len(b.requests)-1]
+}
+
+// EnqueueOne enqueues a batch of one task.
+func (b *Batch) EnqueueOne(ctx context.Context, e orchestrator.Enqueuer, opts []orchestrator.EnqueueOption) (orchestrator.TaskRef, error) {
+	if b.err != nil {
+		return orchestrator.TaskRef{}, fmt.Errorf("orchestrator: enqueue %s: %w", b.definition.Name, b.err)
+	}
+	refs, err := b.send(ctx, e, opts)
 	if err != nil {
 		return orchestrator.TaskRef{}, err
-	}
-	if len(refs) != 1 {
-		return orchestrator.TaskRef{}, countError(r.Definition, 1, len(refs))
 	}
 	return refs[0], nil
 }
 
-// EnqueueMany stores a batch of tasks of one type in one round trip; an empty
-// batch makes none.
-func EnqueueMany(ctx context.Context, e orchestrator.Enqueuer, batch []orchestrator.Request, opts []orchestrator.EnqueueOption) ([]orchestrator.TaskRef, error) {
-	if len(batch) == 0 {
+// Enqueue enqueues the batch in one round trip; an empty one makes none.
+func (b *Batch) Enqueue(ctx context.Context, e orchestrator.Enqueuer, opts []orchestrator.EnqueueOption) ([]orchestrator.TaskRef, error) {
+	if b.err != nil {
+		return nil, fmt.Errorf("orchestrator: enqueue %s: task %d of the batch: %w", b.definition.Name, b.failed, b.err)
+	}
+	if len(b.requests) == 0 {
 		return nil, nil
 	}
-	for i := range batch {
-		batch[i].Apply(opts)
+	return b.send(ctx, e, opts)
+}
+
+// send leaves the Enqueuer's errors as they are: they name the task themselves.
+func (b *Batch) send(ctx context.Context, e orchestrator.Enqueuer, opts []orchestrator.EnqueueOption) ([]orchestrator.TaskRef, error) {
+	for i := range b.requests {
+		b.requests[i].Apply(opts)
 	}
-	refs, err := e.Enqueue(ctx, batch)
+	refs, err := e.Enqueue(ctx, b.requests)
 	if err != nil {
 		return nil, err
 	}
-	if len(refs) != len(batch) {
-		return nil, countError(batch[0].Definition, len(batch), len(refs))
+	if len(refs) != len(b.requests) {
+		return nil, fmt.Errorf("orchestrator: enqueue %s: the Enqueuer returned %d references for %d tasks", b.definition.Name, len(refs), len(b.requests))
 	}
 	return refs, nil
-}
-
-// EnqueueError names the task in the error of a payload that cannot be encoded.
-func EnqueueError(d *orchestrator.Definition, err error) error {
-	return fmt.Errorf("orchestrator: enqueue %s: %w", d.Name, err)
-}
-
-// EnqueueManyError is [EnqueueError] for the payload at index i of a batch.
-func EnqueueManyError(d *orchestrator.Definition, i int, err error) error {
-	return fmt.Errorf("orchestrator: enqueue %s: payload %d of the batch: %w", d.Name, i, err)
-}
-
-func countError(d *orchestrator.Definition, want, got int) error {
-	return fmt.Errorf("orchestrator: enqueue %s: the Enqueuer returned %d references for %d tasks", d.Name, got, want)
 }

@@ -1,0 +1,30 @@
+package generate
+
+import (
+	"io/fs"
+
+	"github.com/task-orchestrator/task-orchestrator/generate/diagnostic"
+	"github.com/task-orchestrator/task-orchestrator/generate/golang"
+	"github.com/task-orchestrator/task-orchestrator/generate/model"
+)
+
+// Package is a generated package: what [Generate] makes of a spec.
+type Package struct {
+	Name  string            // of the Go package
+	Files map[string][]byte // source by file name, without a directory
+}
+
+// Generate reads the spec file called spec, and what it includes, from fsys.
+// Equal specs give equal bytes. When the spec has mistakes, the list holds all
+// of them and the Package is nil. An error is a fault of the generator.
+func Generate(fsys fs.FS, spec string) (*Package, diagnostic.List, error) {
+	resolved, mistakes := model.Load(fsys, spec)
+	if resolved == nil {
+		return nil, mistakes, nil
+	}
+	files, err := golang.Generate(resolved)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Package{Name: resolved.Package, Files: files}, nil, nil
+}
