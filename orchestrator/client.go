@@ -29,9 +29,11 @@ type Client struct {
 	logger  *slog.Logger
 
 	contracts contracts
-	inserts   *groupcommit.Group[insert]
-	results   *results
-	wakeups   *wakeups
+	// rawContracts serves EnqueueRaw.
+	rawContracts rawContracts
+	inserts      *groupcommit.Group[insert]
+	results      *results
+	wakeups      *wakeups
 
 	closeOnce sync.Once
 }

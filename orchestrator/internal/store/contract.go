@@ -72,6 +72,36 @@ func (s *Store) ContractsOf(ctx context.Context, taskType string) ([]Contract, e
 	return s.contracts(ctx, contractsOf, taskType)
 }
 
+// ErrNoContract says that no contract of a task type is stored.
+var ErrNoContract = errors.New("no contract")
+
+const newestContract = `SELECT ` + contractColumns + ` FROM orchestrator.task_contracts WHERE task_type = $1 ORDER BY id DESC LIMIT 1`
+
+// NewestContract returns the contract of one task type that was stored last,
+// or ErrNoContract.
+func (s *Store) NewestContract(ctx context.Context, taskType string) (Contract, error) {
+	found, err := s.contracts(ctx, newestContract, taskType)
+	if err == nil && len(found) == 0 {
+		err = ErrNoContract
+	}
+	if err != nil {
+		return Contract{}, err
+	}
+	return found[0], nil
+}
+
+const taskTypes = `SELECT DISTINCT task_type FROM orchestrator.task_contracts`
+
+// TaskTypes returns the names of all stored task types, in no order.
+func (s *Store) TaskTypes(ctx context.Context) ([]string, error) {
+	rows, err := s.query(ctx, taskTypes)
+	if err != nil {
+		return nil, wrap("read contracts", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return names, wrap("read contracts", err)
+}
+
 func (s *Store) contracts(ctx context.Context, statement string, args ...any) ([]Contract, error) {
 	rows, err := s.query(ctx, statement, args...)
 	if err != nil {
