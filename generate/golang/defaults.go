@@ -1,7 +1,6 @@
 package golang
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -40,16 +39,11 @@ func (e *emitter) defaultsBody(t *model.Type) (string, error) {
 }
 
 func (b *bodyWriter) fillField(f *model.Field, target, literal string) {
-	switch {
-	case f.Sensitive && isComparable(f.Type):
+	if f.Sensitive {
 		b.line("%s = orchestrator.NewSensitive(codec.Or(%[1]s.Reveal(), %s))", target, literal)
-	case f.Sensitive:
-		b.line("if %s {\n%s = orchestrator.NewSensitive(%s)\n}", isAbsent(f.Type, target+".Reveal()"), target, literal)
-	case isComparable(f.Type):
-		b.line("%s = codec.Or(%[1]s, %s)", target, literal)
-	default:
-		b.line("if %s {\n%s = %s\n}", isAbsent(f.Type, target), target, literal)
+		return
 	}
+	b.line("%s = codec.Or(%[1]s, %s)", target, literal)
 }
 
 // fill writes the statements that fill in the defaults inside a value.
@@ -112,26 +106,6 @@ func typeFillsDefaults(t *model.Type) bool {
 	})
 }
 
-// isComparable tells whether codec.Or takes the value.
-func isComparable(r *model.Ref) bool {
-	switch b := base(r); b.Kind {
-	case model.Bytes, model.Any, model.List, model.Map, model.Optional:
-		return false
-	case model.Named:
-		return b.Named.Kind == model.EnumType
-	}
-	return true
-}
-
-// isAbsent is the condition under which a value that codec.Or does not take is
-// the zero one.
-func isAbsent(r *model.Ref, value string) string {
-	if base(r).Kind == model.Optional {
-		return value + " == nil"
-	}
-	return "len(" + value + ") == 0"
-}
-
 // defaultLiteral is the Go source of a field's default; "" when it has none or
 // it is the zero value, which needs no filling in.
 func (e *emitter) defaultLiteral(f *model.Field) (string, error) {
@@ -155,24 +129,19 @@ func isZeroJSON(r *model.Ref, text string) bool {
 		return err == nil && n == 0
 	}
 	switch text {
-	case "null", "false", `""`, "[]", "{}":
+	case "false", `""`:
 		return true
 	}
 	return false
 }
 
-// literal is the Go source of a JSON value of the type r.
+// literal is the Go source of a scalar's JSON. Only scalars have defaults.
 func (e *emitter) literal(r *model.Ref, text string) (string, error) {
 	switch r.Kind {
 	case model.String:
 		return quote(unquoted(text)), nil
 	case model.Bool, model.Int, model.Int64, model.Float64:
 		return text, nil
-	case model.Bytes:
-		content, err := base64.StdEncoding.DecodeString(unquoted(text))
-		return "[]byte(" + strconv.Quote(string(content)) + ")", err
-	case model.Any:
-		return "json.RawMessage(" + quote(text) + ")", nil
 	case model.Time:
 		return "codec.MustTime(" + text + ")", nil
 	case model.UUID:
@@ -187,61 +156,19 @@ func (e *emitter) literal(r *model.Ref, text string) (string, error) {
 		e.use(enginePath)
 		d, err := parseDuration(unquoted(text))
 		return "orchestrator.Duration(" + e.duration(d) + ")", err
-	case model.List:
-		return e.listLiteral(r, text)
-	case model.Map:
-		return e.mapLiteral(r, text)
 	case model.Named:
-		return e.namedLiteral(r.Named, text)
-	}
-	return "", fmt.Errorf("a default of this type is not supported")
-}
-
-func (e *emitter) listLiteral(r *model.Ref, text string) (string, error) {
-	var items []json.RawMessage
-	if err := json.Unmarshal([]byte(text), &items); err != nil {
-		return "", err
-	}
-	parts := make([]string, len(items))
-	for i, item := range items {
-		var err error
-		if parts[i], err = e.literal(r.Elem, string(item)); err != nil {
-			return "", err
-		}
-	}
-	return e.goType(r) + "{" + strings.Join(parts, ", ") + "}", nil
-}
-
-func (e *emitter) mapLiteral(r *model.Ref, text string) (string, error) {
-	var items map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &items); err != nil {
-		return "", err
-	}
-	var parts []string
-	for key, item := range items {
-		value, err := e.literal(r.Elem, string(item))
-		if err != nil {
-			return "", err
-		}
-		parts = append(parts, strconv.Quote(key)+": "+value)
-	}
-	slices.Sort(parts)
-	return e.goType(r) + "{" + strings.Join(parts, ", ") + "}", nil
-}
-
-func (e *emitter) namedLiteral(t *model.Type, text string) (string, error) {
-	switch t.Kind {
-	case model.AliasType:
-		return e.literal(t.Aliased, text)
-	case model.EnumType:
-		for _, v := range t.Values {
-			if v.Value == unquoted(text) {
-				return v.GoName, nil
+		switch r.Named.Kind {
+		case model.AliasType:
+			return e.literal(r.Named.Aliased, text)
+		case model.EnumType:
+			for _, v := range r.Named.Values {
+				if v.Value == unquoted(text) {
+					return v.GoName, nil
+				}
 			}
 		}
-		return "", fmt.Errorf("the default %s is not a value of %s", text, t.GoName)
 	}
-	return "", fmt.Errorf("a default of an object type is not supported")
+	return "", fmt.Errorf("a default of %s is not supported", text)
 }
 
 // unquoted is the string of a JSON string, or text itself when it is none.
@@ -279,35 +206,25 @@ func (e *emitter) duration(d time.Duration) string {
 	return strconv.FormatInt(int64(d), 10) + " * time.Nanosecond"
 }
 
-// parseDuration reads the model's canonical texts: ISO 8601 as in JSON
-// (PT1H30M), or the spec's own (1d12h).
+// parseDuration reads the model's two canonical texts: Go's for bounds (1h30m0s)
+// and ISO 8601 for JSON (PT1H30M).
 func parseDuration(text string) (time.Duration, error) {
-	rest, negative := strings.CutPrefix(text, "-")
-	var days string
-	if iso, found := strings.CutPrefix(rest, "P"); found {
-		var clock string
-		days, clock, _ = strings.Cut(iso, "T")
-		days, rest = strings.TrimSuffix(days, "D"), strings.ToLower(clock)
-	} else if head, tail, found := strings.Cut(rest, "d"); found {
-		days, rest = head, tail
+	iso, found := strings.CutPrefix(text, "P")
+	if !found {
+		return time.ParseDuration(text)
 	}
+	days, clock, _ := strings.Cut(iso, "T")
 	var d time.Duration
 	if days != "" {
-		n, err := strconv.Atoi(days)
+		n, err := strconv.Atoi(strings.TrimSuffix(days, "D"))
 		if err != nil {
 			return 0, fmt.Errorf("%q is not a duration", text)
 		}
 		d = time.Duration(n) * 24 * time.Hour
 	}
-	if rest != "" {
-		clock, err := time.ParseDuration(rest)
-		if err != nil {
-			return 0, fmt.Errorf("%q is not a duration", text)
-		}
-		d += clock
+	if clock == "" {
+		return d, nil
 	}
-	if negative {
-		d = -d
-	}
-	return d, nil
+	rest, err := time.ParseDuration(strings.ToLower(clock))
+	return d + rest, err
 }

@@ -21,8 +21,8 @@
 // For a task T, with a payload and a result declared in place: T, TPayload,
 // TResult, TTask, THandler, EnqueueT, EnqueueTMany, LookupT, RegisterT, and its
 // codes. For a segment S: SHandlers and RegisterS, which is the task's own when
-// the segment is one task called S. For a queue Q: QueueQ. For
-// the spec: Handlers and Register. Object types have the method Validate,
+// the segment is one task called S. For a queue Q: QueueQ. For a
+// schedule H: ScheduleH. For the spec: Handlers and Register. Object types have the method Validate,
 // enums the method Valid. Unexported identifiers are one of the prefixes
 // encode, decode, request, queue, enum and schema with one of these names, so
 // they collide only where exported ones do.
@@ -34,7 +34,7 @@
 // one method that encodes and validates in one pass, and no generic function
 // body is instantiated per task.
 //
-// It imports the standard library, golang.org/x/sync, generate/model and
-// generate/schema. It never imports the engine: what the two share is the
+// It imports the standard library, golang.org/x/sync, generate/model,
+// generate/schema, and generate/spec for the spelling of durations. It never imports the engine: what the two share is the
 // generated code.
 package golang

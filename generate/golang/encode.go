@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/task-orchestrator/task-orchestrator/generate/model"
+	"github.com/task-orchestrator/task-orchestrator/generate/spec"
 )
 
 // encodeBody writes the statements of a type's encode method, which writes the
@@ -51,17 +52,11 @@ func (b *bodyWriter) encodeField(f *model.Field) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case literal != "" && isComparable(f.Type):
+	if literal != "" {
 		value = "codec.Or(" + value + ", " + literal + ")"
-		if hasChecks(f.Type) {
-			value = b.local(f, value)
-		}
-	case literal != "":
-		value = b.local(f, value)
-		b.line("if %s {\n%s = %s\n}", isAbsent(f.Type, value), value, literal)
-	case f.Sensitive && !isPlainScalar(f.Type):
-		value = b.local(f, value)
+	}
+	if (literal != "" || f.Sensitive) && !isPlainScalar(f.Type) {
+		value = b.local(f, value) // named more than once below
 	}
 	b.encode(place{strconv.Quote(f.Name), true}, value, f.Type)
 	return nil
@@ -237,7 +232,7 @@ func (b *bodyWriter) boundDuration(operator, phrase, value, bound string) {
 		panic(err) // the model's texts are canonical
 	}
 	b.use(enginePath)
-	b.line("w.Check(%s %s orchestrator.Duration(%s), %q)", value, operator, b.duration(d), "must be "+phrase+" "+bound)
+	b.line("w.Check(%s %s orchestrator.Duration(%s), %q)", value, operator, b.duration(d), "must be "+phrase+" "+spec.FormatDuration(d))
 }
 
 func (b *bodyWriter) size(operator, phrase, value string, n *int, noun string) {
@@ -247,14 +242,11 @@ func (b *bodyWriter) size(operator, phrase, value string, n *int, noun string) {
 	if *n != 1 {
 		noun += "s"
 	}
-	b.line("w.Check(len(%s) %s %d, \"must have %s %[3]d %s\")", value, operator, *n, phrase, noun)
+	b.line("w.Check(len(%s) %s %d, %q)", value, operator, *n, fmt.Sprintf("must have %s %d %s", phrase, *n, noun))
 }
 
 func uniqueFunction(element *model.Ref) string {
-	switch base(element).Kind {
-	case model.Bytes:
-		return "UniqueBytes"
-	case model.Time:
+	if base(element).Kind == model.Time {
 		return "UniqueTimes"
 	}
 	return "Unique"

@@ -10,8 +10,8 @@ type file struct {
 	Package string
 	Imports [][]string // import paths, in groups
 
-	Types   []*typeDecl
 	Tasks   []*taskDecl
+	Types   []*typeDecl  // of types_gen.go
 	Segment *segmentDecl // of a segment's file
 	Whole   *wholeDecl   // of tasks_gen.go
 	Schemas []constant
@@ -38,12 +38,13 @@ type constant struct {
 	Value string
 }
 
-// taskDecl is everything about one task but its types.
+// taskDecl is everything about one task.
 type taskDecl struct {
-	Task       string // "email:send", text
-	Name       string // "EmailSend"
-	Doc        string // text
-	EnqueueDoc string // text, with the Deprecated paragraph
+	Types      []*typeDecl // those declared in place
+	Task       string      // "email:send", text
+	Name       string      // "EmailSend"
+	Doc        string      // text
+	EnqueueDoc string      // text, with the Deprecated paragraph
 	Payload    string
 	Result     string // "orchestrator.None" without one
 	HasResult  bool
@@ -86,7 +87,15 @@ type wholeDecl struct {
 	Source    string // the spec file, text
 	Queues    []*queueDecl
 	Segments  []*segmentDecl
-	Schedules [][]setting
+	Schedules []*scheduleDecl
+}
+
+// scheduleDecl is a schedule's constant and its literal.
+type scheduleDecl struct {
+	Name   string // "NightlyDigest"
+	Doc    string // text
+	Value  string
+	Fields []setting
 }
 
 // queueDecl is a queue's constant and, when a task uses it, its definition.

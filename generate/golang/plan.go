@@ -50,34 +50,51 @@ func planSegment(spec *model.Spec, segment *model.Segment) (*file, error) {
 	e := newEmitter()
 	e.use("context", enginePath, enginePath+"/codec")
 	f := newFile(spec, segmentFile(segment.Name))
-	owners := owners(segment)
-	for _, t := range segment.Types {
-		d, err := e.typeDecl(t, owners[t])
-		if err != nil {
-			return nil, err
-		}
-		f.Types = append(f.Types, d)
-	}
 	f.Segment = segmentOf(segment)
+	byTask, err := e.typesByTask(segment)
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range segment.Tasks {
 		d, err := e.taskDecl(t)
 		if err != nil {
 			return nil, err
 		}
+		d.Types = byTask[t]
 		f.Tasks = append(f.Tasks, d)
-		f.Schemas = append(f.Schemas, constant{
-			Name:  "schema" + t.GoName + "Payload",
-			Value: quote(string(schema.Document(t.Name+" payload", t.Payload))),
-		})
-		if t.Result != nil {
-			f.Schemas = append(f.Schemas, constant{
-				Name:  "schema" + t.GoName + "Result",
-				Value: quote(string(schema.Document(t.Name+" result", t.Result))),
-			})
-		}
+		f.Schemas = append(f.Schemas, schemas(t)...)
 	}
 	f.Imports = e.imports()
 	return f, nil
+}
+
+// typesByTask writes each type down beside the task that uses it first.
+func (e *emitter) typesByTask(segment *model.Segment) (map[*model.Task][]*typeDecl, error) {
+	owners := owners(segment)
+	byTask := map[*model.Task][]*typeDecl{}
+	for _, t := range segment.Types {
+		o := owners[t]
+		d, err := e.typeDecl(t, o)
+		if err != nil {
+			return nil, err
+		}
+		byTask[o.task] = append(byTask[o.task], d)
+	}
+	return byTask, nil
+}
+
+func schemas(t *model.Task) []constant {
+	document := func(what string, body *model.Type) constant {
+		return constant{
+			Name:  "schema" + t.GoName + what,
+			Value: quote(string(schema.Document(t.Name+" "+strings.ToLower(what), body))),
+		}
+	}
+	all := []constant{document("Payload", t.Payload)}
+	if t.Result != nil {
+		all = append(all, document("Result", t.Result))
+	}
+	return all
 }
 
 func planTypes(spec *model.Spec, shared []*model.Type) (*file, error) {
@@ -103,7 +120,7 @@ func planWhole(spec *model.Spec, whole *wholeDecl) *file {
 		}
 	}
 	for _, s := range spec.Schedules {
-		whole.Schedules = append(whole.Schedules, scheduleSettings(s))
+		whole.Schedules = append(whole.Schedules, scheduleOf(s))
 	}
 	f := newFile(spec, tasksFile)
 	f.Whole = whole

@@ -161,16 +161,12 @@ func (e *emitter) key(field string, fields []*model.FieldPath) (key, error) {
 	return k, nil
 }
 
-// pathValue is the expression of a scalar in a payload, and the pointers on the way.
+// pathValue is the expression of a scalar in a payload, and the pointers on the
+// way. None of it is sensitive: keys are stored in the clear.
 func (e *emitter) pathValue(path *model.FieldPath) (value string, nonNil []string, err error) {
 	value = "p"
-	secret := false
 	for i, f := range path.Fields {
 		value += "." + f.GoName
-		if f.Sensitive {
-			secret = true
-			value += ".Reveal()"
-		}
 		r := base(f.Type)
 		if r.Kind == model.Optional {
 			nonNil = append(nonNil, value)
@@ -186,15 +182,12 @@ func (e *emitter) pathValue(path *model.FieldPath) (value string, nonNil []strin
 		if err != nil {
 			return "", nil, err
 		}
-		if literal != "" && isComparable(f.Type) {
+		if literal != "" {
 			value = "codec.Or(" + value + ", " + literal + ")"
 		}
 		if isEnum(r) {
 			value = "string(" + value + ")"
 		}
-	}
-	if secret {
-		value = "codec.Digest(codec.Key(" + value + "))"
 	}
 	return value, nonNil, nil
 }
@@ -223,16 +216,16 @@ func queueDecls(spec *model.Spec) []*queueDecl {
 	return queues
 }
 
-func scheduleSettings(s *model.Schedule) []setting {
+func scheduleOf(s *model.Schedule) *scheduleDecl {
 	var fields settings
-	fields.text("Name", s.Name)
+	fields.add("Name", "Schedule"+s.GoName)
 	fields.add("Task", s.Task.GoName+".Definition")
 	fields.text("Cron", s.Cron)
 	fields.text("Timezone", s.Timezone)
 	fields.text("Payload", s.Payload)
 	fields.text("Missed", s.Missed)
 	fields.text("Overlap", s.Overlap)
-	return fields
+	return &scheduleDecl{Name: s.GoName, Doc: s.Description, Value: quote(s.Name), Fields: fields}
 }
 
 // settings are the fields of a composite literal; zero values are left out.

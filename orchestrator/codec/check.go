@@ -107,15 +107,6 @@ func Unique[T comparable](w *Writer, items []T) {
 	}
 }
 
-// UniqueBytes is [Unique] for bytes.
-func UniqueBytes(w *Writer, items [][]byte) {
-	texts := make([]string, len(items))
-	for i, item := range items {
-		texts[i] = string(item)
-	}
-	Unique(w, texts)
-}
-
 // UniqueTimes is [Unique] for times; the same moment in two zones is one.
 func UniqueTimes(w *Writer, items []time.Time) {
 	moments := make([]time.Time, len(items))

@@ -12,8 +12,3 @@ import "github.com/task-orchestrator/task-orchestrator/orchestrator/internal/can
 func Key(values ...any) string {
 	return canonical.Key(values...)
 }
-
-// Digest stands for a sensitive string in a [Key], which is stored in the clear.
-func Digest(secret string) string {
-	return canonical.Digest(secret)
-}
