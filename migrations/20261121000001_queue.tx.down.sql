@@ -2,6 +2,7 @@
 -- the table of applied migrations.
 DROP VIEW {{.Schema}}.all_tasks;
 DROP FUNCTION {{.Schema}}.add_history_day(date);
+DROP FUNCTION {{.Schema}}.pad_tasks();
 DROP FUNCTION {{.Schema}}.add_error(jsonb, text);
 DROP TABLE {{.Schema}}.leader;
 DROP TABLE {{.Schema}}.workers;

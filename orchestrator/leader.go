@@ -97,8 +97,10 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 // cleanUp removes what is out of date and makes room for what comes.
 func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 	st := w.client.store
-	if err := st.AddHistoryDays(ctx); err != nil {
-		w.failedDuty(ctx, err)
+	for _, prepare := range []func(context.Context) error{st.AddHistoryDays, st.PadTasks} {
+		if err := prepare(ctx); err != nil {
+			w.failedDuty(ctx, err)
+		}
 	}
 	for _, duty := range []struct {
 		run   func(context.Context, store.Leadership, int) (int64, error)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/contract"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
@@ -20,6 +22,8 @@ type routing struct {
 
 	// contracts changes when new ones appear in the database.
 	contracts atomic.Pointer[knownContracts]
+	refused   map[int32]bool // contracts that were warned about
+	logger    *slog.Logger
 }
 
 type knownContracts struct {
@@ -32,14 +36,14 @@ type knownContracts struct {
 	attempts map[int32]int16
 }
 
-func newRouting(ctx context.Context, client *Client, mux *Mux, queues []string) (*routing, error) {
+func newRouting(ctx context.Context, client *Client, mux *Mux, queues []string, logger *slog.Logger) (*routing, error) {
 	if len(mux.routes) == 0 {
 		return nil, errors.New("orchestrator: the mux has no handlers: call the generated Register before the worker runs")
 	}
 	if len(mux.schedules) > 0 {
 		return nil, fmt.Errorf("orchestrator: schedule %s: %w", mux.schedules[0].Name, errUnsupported)
 	}
-	r := &routing{client: client, byType: map[string]*route{}}
+	r := &routing{client: client, byType: map[string]*route{}, refused: map[int32]bool{}, logger: logger}
 	for name, one := range mux.routes {
 		wrapped := &route{definition: one.definition, handler: one.handler}
 		for _, middleware := range slices.Backward(mux.middleware) {
@@ -67,12 +71,12 @@ func (r *routing) learn(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		contract, err := contractOf(one.definition)
+		stored, err := contractOf(one.definition)
 		if err != nil {
 			return err
 		}
-		contract.ID = id
-		if err := r.client.store.UpdatePolicy(ctx, contract); err != nil {
+		stored.ID = id
+		if err := r.client.store.UpdatePolicy(ctx, stored); err != nil {
 			return err
 		}
 	}
@@ -86,20 +90,20 @@ func (r *routing) refresh(ctx context.Context) error {
 		return err
 	}
 	known := &knownContracts{byID: map[int32]*route{}, foreign: []int32{}, attempts: map[int32]int16{}}
-	for _, contract := range all {
-		stored, err := definitionOf(contract)
+	for _, stored := range all {
+		definition, err := definitionOf(stored)
 		if err != nil {
 			return err
 		}
-		known.attempts[contract.ID] = int16(stored.Retry.maxAttempts())
-		if one := r.accepts(contract, stored); one != nil {
-			known.byID[contract.ID] = one
-			known.newest = max(known.newest, contract.ID)
+		known.attempts[stored.ID] = int16(definition.Retry.maxAttempts())
+		if one := r.accepts(stored, definition); one != nil {
+			known.byID[stored.ID] = one
+			known.newest = max(known.newest, stored.ID)
 		}
 	}
-	for _, contract := range all {
-		if contract.ID < known.newest && known.byID[contract.ID] == nil {
-			known.foreign = append(known.foreign, contract.ID)
+	for _, stored := range all {
+		if stored.ID < known.newest && known.byID[stored.ID] == nil {
+			known.foreign = append(known.foreign, stored.ID)
 		}
 	}
 	r.contracts.Store(known)
@@ -108,15 +112,27 @@ func (r *routing) refresh(ctx context.Context) error {
 
 // accepts returns the route for tasks of a stored contract, nil when this
 // worker must leave them to others.
-func (r *routing) accepts(contract store.Contract, stored *Definition) *route {
-	one := r.byType[contract.Type]
+//
+// Another version of a task's contract is accepted if every payload that it
+// allows is one that the compiled version allows.
+func (r *routing) accepts(stored store.Contract, definition *Definition) *route {
+	one := r.byType[stored.Type]
 	switch {
 	case one == nil:
 		return nil
 	case one.definition == nil: // registered by name: takes any version
-		return &route{definition: stored, handler: one.handler}
-	case one.definition.Fingerprint == contract.Fingerprint:
+		return &route{definition: definition, handler: one.handler}
+	case one.definition.Fingerprint == stored.Fingerprint:
 		return one
+	}
+	why := contract.Accepts([]byte(one.definition.PayloadSchema), []byte(stored.PayloadSchema))
+	if why == nil {
+		return one
+	}
+	if !r.refused[stored.ID] {
+		r.refused[stored.ID] = true
+		r.logger.Warn("tasks of another version of this type wait for a worker that knows it", "type", stored.Type,
+			"contract", stored.ID, "why", why)
 	}
 	return nil
 }

@@ -112,7 +112,7 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if len(pending) > 0 {
 		return fmt.Errorf("orchestrator: the database lacks %d migrations (%s): run `orchestrator migrate up`, or client.Migrator().Up", len(pending), strings.Join(pending, ", "))
 	}
-	if w.routes, err = newRouting(ctx, w.client, w.mux, config.Queues); err != nil {
+	if w.routes, err = newRouting(ctx, w.client, w.mux, config.Queues, w.logger); err != nil {
 		return err
 	}
 	w.lease = newLease(w)

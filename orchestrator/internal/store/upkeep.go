@@ -42,6 +42,13 @@ func (s *Store) AddHistoryDays(ctx context.Context) error {
 	return wrap("make partitions of history", err)
 }
 
+// PadTasks sees to it that the queue's table is not so small that the planner
+// would read it whole; a restored or truncated one may be.
+func (s *Store) PadTasks(ctx context.Context) error {
+	_, err := s.exec(ctx, `SELECT orchestrator.pad_tasks()`)
+	return wrap("pad the queue's table", err)
+}
+
 // NoPartition tells whether err says that history has no partition for today.
 func NoPartition(err error) bool { return SQLState(err) == "23514" }
 

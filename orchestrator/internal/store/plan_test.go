@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/devpg"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(devpg.Main(m)) }
+
+// situation is what the planner believes the table to be (as it was analysed)
+// and what it then really holds.
+type situation struct{ name, analysed, then string }
+
+const (
+	addContracts  = `INSERT INTO orchestrator.task_contracts (task_type, fingerprint, queue, priority, payload_schema, policy) VALUES ('t', 'v1', 'q', 0, '{}', '{}');`
+	addScheduled  = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at) SELECT 1, 100, 'q', '{}', now() + interval '1 day' FROM generate_series(1, 20000);`
+	addReady      = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload) SELECT 1, 0, 'q', '{}' FROM generate_series(1, 20000);`
+	addRunning    = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, worker_id, claim) SELECT 1, 0, 'q', '{}', 1, 7, 1 FROM generate_series(1, 20000);`
+	removeAll     = `DELETE FROM orchestrator.tasks;`
+	plannersTable = `ANALYZE orchestrator.tasks;`
+)
+
+var situations = []situation{
+	{"as migrated", "", addReady + addScheduled + addRunning},
+	{"analysed empty", plannersTable, addReady + addScheduled + addRunning},
+	{"analysed empty after use", addReady + removeAll + "VACUUM orchestrator.tasks;" + plannersTable, addReady + addRunning},
+	{"analysed all scheduled", addScheduled + plannersTable, addReady + addRunning},
+	{"analysed all running", addRunning + plannersTable, addReady + addScheduled},
+	{"analysed all ready", addReady + plannersTable, addRunning + addScheduled},
+	{"analysed full, now small", addReady + addRunning + plannersTable, removeAll + addRunning},
+}
+
+// Hot statements must use their index whatever the planner believes: a
+// sequential scan of tasks or a sort of it costs seconds at the wrong moment.
+func TestHotStatementsKeepTheirPlans(t *testing.T) {
+	t.Parallel()
+	server, err := devpg.SharedWith(t.Context(), devpg.Config{Log: t.Output()})
+	require.NoError(t, err)
+	template, err := server.Template(t.Context(), "store", migrateByHand)
+	require.NoError(t, err)
+	for _, s := range situations {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			url, drop, err := template.Clone(t.Context())
+			require.NoError(t, err)
+			t.Cleanup(drop)
+			conn, err := pgx.Connect(t.Context(), url)
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+			run(t, conn, addContracts+s.analysed)
+			for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
+				run(t, conn, "SET plan_cache_mode = "+mode)
+				checkPlans(t, conn, mode) // planned as analysed
+			}
+			run(t, conn, s.then)
+			for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
+				run(t, conn, "SET plan_cache_mode = "+mode)
+				checkPlans(t, conn, mode) // and as it is
+			}
+		})
+	}
+}
+
+func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
+	t.Helper()
+	ids, ones, sevens := make([]int64, 1000), make([]int64, 1000), make([]int64, 1000)
+	small, texts := make([]int16, 1000), make([]string, 1000)
+	objects := make([]string, 1000)
+	for i := range ids {
+		ids[i], ones[i], sevens[i], objects[i] = int64(i+1), 1, 7, "{}"
+	}
+	beginning := []time.Time{time.Unix(0, 0), time.Unix(0, 0)}
+	for _, hot := range []struct {
+		name, statement string
+		args            []any
+		indexes         []string // that a scan of tasks may use
+		sorts           bool     // it may collect and sort: what it reads is bounded by a claim's size
+	}{
+		{"claim", claim, []any{[]string{"q", "q"}, []int16{100, 0}, beginning, []int64{0, 0}, []int32{100, 100}, 100, 1, []int32{}, 7, 2},
+			[]string{"tasks_ready", "tasks_pkey"}, false},
+		{"lanes", queueLanes, []any{[]string{"q"}, beginning[0], 1, []int32{}}, []string{"tasks_ready"}, false},
+		{"finish", finish, []any{ids, sevens, ones, small, small, texts, texts}, []string{"tasks_pkey"}, false},
+		{"bury", bury, []any{ids, sevens, ones, small, objects, texts}, []string{"tasks_pkey"}, false},
+		{"give back", giveBack, []any{ids[:returnChunk], sevens[:returnChunk], ones[:returnChunk], small[:returnChunk], ones[:returnChunk], texts[:returnChunk]}, []string{"tasks_pkey"}, false},
+		{"disown", disown, []any{7, 1}, []string{"tasks_running", "tasks_pkey"}, true},
+		{"mark started", markStarted, []any{1, 7, 1}, []string{"tasks_pkey"}, false},
+		{"complete in a transaction", completeIn, []any{1, 7, 1, ""}, []string{"tasks_pkey"}, false},
+		{"outcomes", outcomes, []any{ids, beginning[0]}, []string{"tasks_pkey"}, false},
+	} {
+		plan := explain(t, conn, hot.statement, hot.args)
+		plan.each(func(n planNode) {
+			where := fmt.Sprintf("%s, %s: %s on %s using %s", hot.name, mode, n.Type, n.Relation, n.Index)
+			if n.Relation != "tasks" {
+				require.False(t, n.Type == "Sort" && !hot.sorts, where)
+				return
+			}
+			switch n.Type {
+			case "ModifyTable", "LockRows":
+			case "Bitmap Heap Scan":
+				require.True(t, hot.sorts, where)
+			case "Index Scan", "Index Only Scan":
+				require.Contains(t, hot.indexes, n.Index, where)
+			default:
+				require.Fail(t, "not an index scan", where)
+			}
+		})
+	}
+}
+
+type planNode struct {
+	Type     string     `json:"Node Type"`
+	Relation string     `json:"Relation Name"`
+	Index    string     `json:"Index Name"`
+	Plans    []planNode `json:"Plans"`
+}
+
+func (n planNode) each(visit func(planNode)) {
+	visit(n)
+	for _, child := range n.Plans {
+		child.each(visit)
+	}
+}
+
+// explain plans a statement that was prepared, as the pool runs it: EXPLAIN of
+// the statement itself would always make a custom plan.
+func explain(t *testing.T, conn *pgx.Conn, statement string, args []any) planNode {
+	t.Helper()
+	_, err := conn.Exec(t.Context(), "PREPARE hot AS "+statement)
+	require.NoError(t, err)
+	defer run(t, conn, "DEALLOCATE hot")
+	places := make([]string, len(args))
+	for i := range places {
+		places[i] = fmt.Sprintf("$%d", i+1)
+	}
+	var text []byte
+	err = conn.QueryRow(t.Context(), "EXPLAIN (FORMAT JSON) EXECUTE hot("+strings.Join(places, ", ")+")",
+		append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...).Scan(&text)
+	require.NoError(t, err)
+	var plans []struct{ Plan planNode }
+	require.NoError(t, json.Unmarshal(text, &plans))
+	return plans[0].Plan
+}
+
+func run(t *testing.T, conn *pgx.Conn, statements string) {
+	t.Helper()
+	for statement := range strings.SplitSeq(statements, ";") {
+		if strings.TrimSpace(statement) != "" {
+			_, err := conn.Exec(t.Context(), statement)
+			require.NoError(t, err)
+		}
+	}
+}
