@@ -1,0 +1,36 @@
+# Two commands do all on a fresh machine: make demo, make test. Neither asks
+# for a database: both bring a private PostgreSQL.
+
+GO ?= go
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-short generate check-generated lint build clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Index the Go source tree as tasks on a private PostgreSQL: the main job.
+	@$(GO) run ./cmd/orchestrator dev --ephemeral -- $(GO) run ./examples/stdlib-index
+
+test: ## Run all tests with the race detector (about five minutes).
+	$(GO) test -race ./...
+
+test-short: ## Run the tests that take seconds, without the race detector.
+	$(GO) test -short ./...
+
+generate: ## Write the generated code anew after a change of tasks.yaml.
+	$(GO) generate ./...
+
+check-generated: ## Fail when generated code is stale.
+	$(GO) run ./cmd/orchestrator generate --check
+	$(GO) run ./cmd/orchestrator generate --check --spec examples/quickstart/tasks.yaml --out examples/quickstart/tasks
+
+lint: ## Run the linters.
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+build: ## Build the command into bin/.
+	$(GO) build -o bin/orchestrator ./cmd/orchestrator
+
+clean: ## Remove what was built here.
+	rm -rf bin
