@@ -16,14 +16,14 @@ import (
 // drained is how many tasks each round of a drain benchmark works.
 const drained = 50_000
 
-// drain enqueues tasks and returns how long a worker took to work them all.
-func drain(b *testing.B, client *orchestrator.Client, n int) time.Duration {
+// drain enqueues that many and returns how long a worker took to work them all.
+func drain(b *testing.B, client *orchestrator.Client) time.Duration {
 	b.Helper()
 	batch := make([]orchestrator.Request, 5000)
 	for i := range batch {
 		batch[i] = orchestrator.Request{Definition: echo, Payload: []byte(`{"user_id": 1, "template": "welcome"}`)}
 	}
-	for range n / len(batch) {
+	for range drained / len(batch) {
 		_, err := client.Enqueue(b.Context(), batch)
 		require.NoError(b, err)
 	}
@@ -31,7 +31,7 @@ func drain(b *testing.B, client *orchestrator.Client, n int) time.Duration {
 	all := make(chan struct{})
 	mux := orchestrator.NewMux()
 	mux.Handle(echo, orchestrator.HandlerFunc(func(context.Context, *orchestrator.Raw) ([]byte, error) {
-		if done.Add(1) == int64(n) {
+		if done.Add(1) == drained {
 			close(all)
 		}
 		return nil, nil
@@ -61,11 +61,11 @@ func BenchmarkDrainBehindScheduled(b *testing.B) {
 		SELECT contract, 100, queue, payload, now() + interval '1 day', now() + interval '1 day'
 		FROM orchestrator.tasks, generate_series(1, 1000000)`)
 	require.NoError(b, err)
-	drain(b, alone, drained) // warm up
-	drain(b, behind, drained)
+	drain(b, alone) // warm up
+	drain(b, behind)
 	var ratios, rates, ratesBehind []float64
 	for b.Loop() {
-		one, other := drain(b, alone, drained), drain(b, behind, drained)
+		one, other := drain(b, alone), drain(b, behind)
 		rates = append(rates, drained/one.Seconds())
 		ratesBehind = append(ratesBehind, drained/other.Seconds())
 		ratios = append(ratios, one.Seconds()/other.Seconds())

@@ -157,7 +157,7 @@ func poolConfig(t *testing.T, client *orchestrator.Client) *pgxpool.Config {
 	// The client's own URL, through its bun handle.
 	conn, err := client.DB().Conn(t.Context())
 	require.NoError(t, err)
-	defer conn.Close()
+	defer func() { require.NoError(t, conn.Close()) }()
 	require.NoError(t, conn.Raw(func(driver any) error {
 		url = driver.(interface{ Conn() *pgx.Conn }).Conn().Config().ConnString()
 		return nil

@@ -44,7 +44,7 @@ type Handle[R any] struct {
 // the task ended dead, cancelled or expired, [ErrNotFound] when it is not in
 // the database (any more), and ctx's error when ctx ends first.
 func (h Handle[R]) Result(ctx context.Context) (R, error) {
-	data, err := h.TaskRef.wait(ctx)
+	data, err := h.wait(ctx)
 	if err != nil {
 		var zero R
 		return zero, err

@@ -2,6 +2,7 @@ package orchestratortest
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,6 +20,7 @@ func Main(m interface{ Run() int }) interface{ Run() int } { return devpg.Main(m
 // template returns the migrated database that tests get clones of. What the
 // first test waits for, a download at worst, is said in its output.
 func template(t testing.TB) (*devpg.Template, error) {
+	t.Helper()
 	server, err := devpg.SharedWith(t.Context(), devpg.Config{Log: t.Output()})
 	if err != nil {
 		return nil, err
@@ -31,9 +33,8 @@ func migrate(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
 	_, err = client.Migrator().Up(ctx)
-	return err
+	return errors.Join(err, client.Close())
 }
 
 // DB returns the URL of a fresh database with the engine's tables, which is
