@@ -115,7 +115,6 @@ type keyField struct {
 	path      []string
 	read      func(value any) (any, error)
 	byDefault any // JSON value that stands for an absent one; nil for none
-	sensitive bool
 }
 
 // durationPattern is what tells a duration in a generated schema from another
@@ -133,9 +132,6 @@ func (s *payloadSchema) key(paths []string, target func(*Request) *string) (rawK
 				return key, fmt.Errorf("it has no field %s, which a key is made of", path)
 			}
 			node = next
-			if node.object["x-sensitive"] == true {
-				field.sensitive = true
-			}
 		}
 		field.byDefault = node.object["default"]
 		field.read = readerOf(node.resolved())
@@ -155,9 +151,6 @@ func (k rawKey) set(r *Request, document any) error {
 		read, err := field.read(value)
 		if err != nil {
 			return fmt.Errorf("payload /%s: %w", strings.Join(field.path, "/"), err)
-		}
-		if field.sensitive {
-			read = canonical.Digest(canonical.Key(read))
 		}
 		values[i] = read
 	}

@@ -55,7 +55,7 @@ func (e *UnknownTaskError) Error() string {
 // Is matches [ErrUnknownTask].
 func (e *UnknownTaskError) Is(target error) bool { return target == ErrUnknownTask }
 
-// rawRequest checks a payload and turns it into a request.
+// rawRequest finds the contract and lets it make the request.
 func (c *Client) rawRequest(ctx context.Context, taskType string, payload []byte) (Request, error) {
 	stored, err := c.store.NewestContract(ctx, taskType)
 	if errors.Is(err, store.ErrNoContract) {
@@ -68,27 +68,7 @@ func (c *Client) rawRequest(ctx context.Context, taskType string, payload []byte
 	if err != nil {
 		return Request{}, err
 	}
-	if payload = bytes.TrimSpace(payload); len(payload) == 0 {
-		payload = []byte("{}")
-	}
-	// Before it is parsed: what is too large or no text costs nothing.
-	if err := checkText(payload); err != nil {
-		return Request{}, fmt.Errorf("payload: %w", err)
-	}
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
-	if err != nil {
-		return Request{}, &ValidationError{Subject: "payload", Violations: []Violation{{Message: "not valid JSON: " + err.Error()}}}
-	}
-	if violations := contract.payload.check(document); len(violations) > 0 {
-		return Request{}, &ValidationError{Subject: "payload", Violations: violations}
-	}
-	r := Request{Definition: contract.definition, Payload: payload}
-	for _, key := range contract.keys {
-		if err := key.set(&r, document); err != nil {
-			return Request{}, err
-		}
-	}
-	return r, nil
+	return contract.request(payload)
 }
 
 func (c *Client) unknownTask(ctx context.Context, taskType string) error {
@@ -163,6 +143,31 @@ func newRawContract(stored store.Contract) (*rawContract, error) {
 		contract.keys = append(contract.keys, key)
 	}
 	return contract, nil
+}
+
+// request checks a payload and turns it into a request.
+func (k *rawContract) request(payload []byte) (Request, error) {
+	if payload = bytes.TrimSpace(payload); len(payload) == 0 {
+		payload = []byte("{}")
+	}
+	// Before it is parsed: what is too large or no text costs nothing.
+	if err := checkText(payload); err != nil {
+		return Request{}, fmt.Errorf("payload: %w", err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
+	if err != nil {
+		return Request{}, &ValidationError{Subject: "payload", Violations: []Violation{{Message: "not valid JSON: " + err.Error()}}}
+	}
+	if violations := k.payload.check(document); len(violations) > 0 {
+		return Request{}, &ValidationError{Subject: "payload", Violations: violations}
+	}
+	r := Request{Definition: k.definition, Payload: payload}
+	for _, key := range k.keys {
+		if err := key.set(&r, document); err != nil {
+			return Request{}, err
+		}
+	}
+	return r, nil
 }
 
 func idempotencyFields(d *Definition) []string {

@@ -26,7 +26,7 @@ const greetingSchema = `{
 		"to": {"$ref": "#/$defs/Address"}
 	},
 	"required": ["user_id", "to"],
-	"$defs": {"Address": {"type": "object", "properties": {"address": {"type": "string", "format": "email", "x-sensitive": true}}, "required": ["address"]}}
+	"$defs": {"Address": {"type": "object", "properties": {"address": {"type": "string", "format": "email"}}, "required": ["address"]}}
 }`
 
 func TestEnqueueRaw(t *testing.T) {

@@ -1,9 +1,7 @@
 package canonical
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"time"
@@ -26,12 +24,6 @@ func Key(values ...any) string {
 		key = appendValue(key, value)
 	}
 	return string(append(key, ']'))
-}
-
-// Digest stands for a sensitive string in a [Key], which is stored in the clear.
-func Digest(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:16])
 }
 
 func appendValue(b []byte, value any) []byte {

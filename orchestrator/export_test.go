@@ -1,0 +1,17 @@
+package orchestrator
+
+// RawRequest is what EnqueueRaw makes of a payload whose contract is d.
+func RawRequest(d *Definition, payload []byte) (Request, error) {
+	stored, err := contractOf(d)
+	if err != nil {
+		return Request{}, err
+	}
+	contract, err := newRawContract(stored)
+	if err != nil {
+		return Request{}, err
+	}
+	return contract.request(payload)
+}
+
+// DurationPattern tells durations apart in a stored schema.
+const DurationPattern = durationPattern
