@@ -1,0 +1,109 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-orchestrator/task-orchestrator/migrations"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator"
+)
+
+// Observer looks into the engine's tables on connections of its own. Its
+// statements name tables without a schema.
+type Observer struct{ Pool *pgxpool.Pool }
+
+// Observe returns an observer of the database at url; schema may be omitted.
+func Observe(t testing.TB, url string, schema ...string) *Observer {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(url)
+	require.NoError(t, err)
+	config.MaxConns = 3
+	config.ConnConfig.RuntimeParams["search_path"] = migrations.DefaultSchema
+	if len(schema) > 0 {
+		config.ConnConfig.RuntimeParams["search_path"] = schema[0]
+	}
+	config.ConnConfig.RuntimeParams["application_name"] = "observer"
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(t.Context()), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return &Observer{pool}
+}
+
+// Value returns the one value that a query gives.
+func Value[T any](t testing.TB, o *Observer, query string, args ...any) (v T) {
+	t.Helper()
+	require.NoError(t, o.Pool.QueryRow(t.Context(), query, args...).Scan(&v), query)
+	return v
+}
+
+// Exec runs a statement.
+func (o *Observer) Exec(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	_, err := o.Pool.Exec(t.Context(), statement, args...)
+	require.NoError(t, err, statement)
+}
+
+// AwaitTrue returns when a query gives true. A database that does not answer
+// is asked again: tests take it away on purpose.
+func (o *Observer) AwaitTrue(t testing.TB, query string, args ...any) {
+	t.Helper()
+	Await(t, query, func() bool {
+		var yes bool
+		return o.Pool.QueryRow(t.Context(), query, args...).Scan(&yes) == nil && yes
+	})
+}
+
+// AwaitDrained returns when no task is live.
+func (o *Observer) AwaitDrained(t testing.TB) {
+	t.Helper()
+	o.AwaitTrue(t, `SELECT NOT EXISTS (SELECT FROM tasks)`)
+}
+
+// RequireEachDoneOnce checks the first two invariants of the engine for ids,
+// which are all that were ever acknowledged: each has exactly one accepted
+// completion, as a success, and within its attempts; nothing is left, nothing
+// dead, and nothing is there that nobody enqueued.
+func (o *Observer) RequireEachDoneOnce(t testing.TB, ids []orchestrator.TaskID) {
+	t.Helper()
+	o.requireDone(t, ids)
+	require.Equal(t, len(ids), Value[int](t, o, `SELECT count(*) FROM tasks_finished`), "tasks that nobody was told of")
+}
+
+// RequireAtLeastDoneOnce is RequireEachDoneOnce where enqueues failed with an
+// unknown outcome: there may be tasks that nobody was told of, and they too
+// are done once.
+func (o *Observer) RequireAtLeastDoneOnce(t testing.TB, ids []orchestrator.TaskID) {
+	t.Helper()
+	o.requireDone(t, ids)
+}
+
+func (o *Observer) requireDone(t testing.TB, ids []orchestrator.TaskID) {
+	t.Helper()
+	numbers := make([]int64, len(ids))
+	for i, id := range ids {
+		numbers[i] = int64(id)
+	}
+	require.Zero(t, Value[int](t, o, `SELECT count(*) FROM tasks`), "live")
+	require.Zero(t, Value[int](t, o, `SELECT count(*) FROM tasks_dead`), "dead")
+	require.Zero(t, Value[int](t, o, `
+		SELECT count(*) FROM (SELECT id FROM tasks_finished GROUP BY id HAVING count(*) > 1) AS twice`), "finished twice")
+	require.Zero(t, Value[int](t, o, `
+		SELECT count(*) FROM unnest($1::bigint[]) AS acknowledged(id)
+		WHERE NOT EXISTS (SELECT FROM tasks_finished f WHERE f.id = acknowledged.id AND f.state = 4)`, numbers), "lost")
+	require.Zero(t, Value[int](t, o, `SELECT count(*) FROM tasks_finished WHERE attempts NOT BETWEEN 1 AND 5`), "attempts out of bounds")
+}
+
+// CutEverything ends every connection to the database but the observer's.
+func (o *Observer) CutEverything(ctx context.Context) error {
+	_, err := o.Pool.Exec(ctx, `
+		SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'observer'`)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
