@@ -3,6 +3,8 @@ package generated
 import (
 	"encoding/json"
 	"errors"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,25 +28,25 @@ func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	t.Run("email:send", func(t *testing.T) {
 		t.Parallel()
-		checkRoundTrip(t, &design.EmailSend, emailSend())
+		checkRoundTrip(t, &design.EmailSend, payloads(emailSend))
 	})
 	t.Run("shop:order", func(t *testing.T) {
 		t.Parallel()
-		checkRoundTrip(t, &everything.PlaceOrder, placeOrder(false))
+		checkRoundTrip(t, &everything.PlaceOrder, payloads(placeOrderFreely))
 	})
 	t.Run("handler:one", func(t *testing.T) {
 		t.Parallel()
-		checkRoundTrip(t, &hostile.HandlerOne, handlerOne())
+		checkRoundTrip(t, &hostile.HandlerOne, payloads(handlerOne))
 	})
 }
 
 type validator interface{ Validate() error }
 
-func checkRoundTrip[P validator, R any](t *testing.T, task *orchestrator.TaskType[P, R], payloads *rapid.Generator[P]) {
+func checkRoundTrip[P validator, R any](t *testing.T, task *orchestrator.TaskType[P, R], generator *rapid.Generator[P]) {
 	schema := compile(t, task.PayloadSchema)
 	var valid, refused int
 	rapid.Check(t, func(t *rapid.T) {
-		p := payloads.Draw(t, "payload")
+		p := generator.Draw(t, "payload")
 		document, err := task.EncodePayload(p)
 		require.Equal(t, p.Validate(), err)
 		if err != nil {
@@ -63,7 +65,6 @@ func checkRoundTrip[P validator, R any](t *testing.T, task *orchestrator.TaskTyp
 		require.NoError(t, err)
 		require.Equal(t, string(document), string(again))
 	})
-	require.Positive(t, valid, "no payload was valid")
 	t.Logf("%d valid, %d refused", valid, refused)
 }
 
@@ -74,7 +75,7 @@ func TestSchemaAgrees(t *testing.T) {
 	schema := compile(t, everything.PlaceOrder.PayloadSchema)
 	var valid, refused int
 	rapid.Check(t, func(t *rapid.T) {
-		p := placeOrder(true).Draw(t, "payload")
+		p := payloads(placeOrder).Draw(t, "payload")
 		document, err := json.Marshal(p)
 		require.NoError(t, err)
 		bySchema := schema.Validate(unmarshal(t, document))
@@ -86,8 +87,7 @@ func TestSchemaAgrees(t *testing.T) {
 			refused++
 		}
 	})
-	require.Positive(t, valid)
-	require.Positive(t, refused)
+	t.Logf("%d valid, %d refused", valid, refused)
 }
 
 func TestDefaultsFillAbsentKeys(t *testing.T) {
@@ -163,108 +163,58 @@ func unmarshal(t require.TestingT, document []byte) any {
 	return value
 }
 
-func emailSend() *rapid.Generator[design.EmailSendPayload] {
-	return rapid.Custom(func(t *rapid.T) design.EmailSendPayload {
-		p := design.EmailSendPayload{
-			UserID:    rapid.Int64().Draw(t, "user_id"),
-			AccountID: id().Draw(t, "account_id"),
-			Template:  text().Draw(t, "template"),
-			To:        rapid.SampledFrom([]string{"a@example.com", "a.b+c@x-y.example", "nobody"}).Draw(t, "to"),
-			Cc:        rapid.SliceOfN(text(), 0, 3).Draw(t, "cc"),
-			Token:     orchestrator.NewSensitive(text().Draw(t, "token")),
-		}
-		if rapid.Bool().Draw(t, "has total") {
-			p.Total = &design.Money{
-				Amount:   rapid.Int64().Draw(t, "amount"),
-				Currency: rapid.SampledFrom([]design.MoneyCurrency{design.MoneyCurrencyEUR, design.MoneyCurrencyUSD, "GBP"}).Draw(t, "currency"),
-			}
-		}
-		return p
+// drawer draws payloads with at most one flaw, so that many are valid and each
+// constraint is broken alone.
+type drawer struct {
+	*rapid.T
+	spot, flaw int
+}
+
+func payloads[P any](draw func(d *drawer) P) *rapid.Generator[P] {
+	return rapid.Custom(func(t *rapid.T) P {
+		const mostSpots = 24
+		return draw(&drawer{T: t, flaw: rapid.IntRange(1, 2*mostSpots).Draw(t, "flaw")})
 	})
 }
 
-// placeOrder draws payloads whose defaulted fields are set, and keeps to the
-// bounds that a schema cannot express, if forSchema says so.
-func placeOrder(forSchema bool) *rapid.Generator[everything.PlaceOrderPayload] {
-	return rapid.Custom(func(t *rapid.T) everything.PlaceOrderPayload {
-		p := everything.PlaceOrderPayload{
-			OrderID:  id().Draw(t, "order_id"),
-			Region:   rapid.SampledFrom([]everything.PlaceOrderPayloadRegion{"eu", "us", "us", "mars"}).Draw(t, "region"),
-			Address:  everything.Address{City: sometimes(t, "Lisboa", ""), Kind: everything.AddressKindWork},
-			Skus:     rapid.SliceOfN(rapid.SampledFrom([]string{"ABC-1", "ABC-2", "XYZ-34", "abc"}), 0, 2).Draw(t, "skus"),
-			Price:    orchestrator.NewDecimal(rapid.Int64Range(10, 99999).Draw(t, "price"), 2),
-			Quantity: rapid.SampledFrom([]int{1, 50, 99, 100, -1}).Draw(t, "quantity"),
-			Ratio:    rapid.Float64Range(0, 1.6).Draw(t, "ratio"),
-			Body:     rapid.SliceOfN(rapid.Byte(), 0, 50).Draw(t, "body"),
-			At:       time.Unix(rapid.Int64Range(1600000000, 4000000000).Draw(t, "at"), 5).UTC(),
-			Day:      orchestrator.MustDate("2026-11-21").AddDays(rapid.IntRange(-1000, 1000).Draw(t, "day")),
-			Wait:     orchestrator.Duration(rapid.Int64Range(int64(time.Second), int64(168*time.Hour)).Draw(t, "wait")),
-			Mail:     sometimes(t, "ops@example.com", "ops@"),
-			Urgent:   rapid.Bool().Draw(t, "urgent"),
-			Currency: sometimes(t, everything.CurrencyUSD, "XXX"),
-			Raw:      json.RawMessage(rapid.SampledFrom([]string{`null`, `{"a": [1, "é"]}`, `12.5e3`}).Draw(t, "raw")),
-			Nested:   map[string][]*everything.Address{},
-			Check:    rapid.Bool().Draw(t, "check"),
-			Type:     validText().Draw(t, "type"),
-			HTTPURL:  sometimes(t, "https://example.com/?a=b#c", "not a uri"),
-		}
-		if rapid.Bool().Draw(t, "has account") {
-			account := rapid.Int64().Draw(t, "account")
-			p.AccountID = &account
-		}
-		if rapid.Bool().Draw(t, "has weights") {
-			p.Weights = &everything.Weights{validText().Draw(t, "weight"): rapid.Float64().Draw(t, "grams")}
-		}
-		if rapid.Bool().Draw(t, "has notes") {
-			notes := validText().Draw(t, "notes") + strings.Repeat("é", rapid.IntRange(0, 101).Draw(t, "length"))
-			p.Notes = &notes
-		}
-		for range rapid.IntRange(0, 4).Draw(t, "nested") {
-			p.Nested[validText().Draw(t, "key")] = []*everything.Address{nil, {City: "Porto", Kind: everything.AddressKindHome}}
-		}
-		if !forSchema {
-			p.Quantity = rapid.IntRange(0, 99).Draw(t, "quantity or default")
-			p.Price = orchestrator.NewDecimal(rapid.Int64().Draw(t, "any price"), rapid.IntRange(-3, 30).Draw(t, "scale"))
-			p.Type = text().Draw(t, "any type")
-		}
-		return p
-	})
+// flawed tells whether this spot is the one that is to be wrong.
+func (d *drawer) flawed() bool {
+	d.spot++
+	return d.spot == d.flaw
 }
 
-func handlerOne() *rapid.Generator[hostile.HandlerOnePayload] {
-	return rapid.Custom(func(t *rapid.T) hostile.HandlerOnePayload {
-		words := func(label string) hostile.Text {
-			return hostile.Text{W: text().Draw(t, label), Name: validText().Draw(t, label), Codec: validText().Draw(t, label)}
-		}
-		one, zero := rapid.Int().Draw(t, "one"), orchestrator.UUID{}
-		p := hostile.HandlerOnePayload{
-			W:        words("w"),
-			P:        []hostile.Text{words("p")},
-			Item:     [][]*int{nil, {nil, &one}, {}},
-			Key:      map[string]map[string]string{text().Draw(t, "key"): {text().Draw(t, "inner"): ""}},
-			At:       time.Unix(rapid.Int64Range(1500000000, 4000000000).Draw(t, "at"), 0),
-			Kind:     rapid.SampledFrom([]hostile.HandlerOnePayloadKind{"a`b", `"`, `back\slash`}).Draw(t, "kind"),
-			Secret:   orchestrator.NewSensitive(sometimes(t, "`abc", "`")),
-			Secrets:  orchestrator.NewSensitive(rapid.SliceOfN(text(), 0, 3).Draw(t, "secrets")),
-			Hidden:   orchestrator.NewSensitive(words("hidden")),
-			Code:     orchestrator.NewSensitive(rapid.SampledFrom([]string{"", "1234"}).Draw(t, "code")),
-			F:        rapid.Bool().Draw(t, "f"),
-			Len:      9007199254740993,
-			IDs:      rapid.SliceOfN(id(), 0, 3).Draw(t, "ids"),
-			MaybeID:  &zero,
-			MaybeMap: &map[string]hostile.Text{"a/b": words("maybe")},
-		}
-		if rapid.Bool().Draw(t, "perhaps") {
-			perhaps := words("perhaps")
-			p.Perhaps = orchestrator.NewSensitive(&perhaps)
-		}
-		return p
-	})
+func (d *drawer) coin(label string) bool { return rapid.Bool().Draw(d.T, label) }
+
+// text is any string, and one that cannot be stored when it is the flaw.
+func (d *drawer) text(label string) string {
+	if d.flawed() {
+		return rapid.SampledFrom([]string{"\x00", "\xff", "a\xc3"}).Draw(d.T, label)
+	}
+	return validText().Draw(d.T, label)
 }
 
-// text draws strings that may hold what cannot be stored.
-func text() *rapid.Generator[string] {
-	return rapid.OneOf(validText(), validText(), validText(), rapid.SampledFrom([]string{"\x00", "\xff", "a\xc3"}))
+func (d *drawer) texts(label string) []string {
+	texts := make([]string, rapid.IntRange(0, 3).Draw(d.T, label))
+	for i := range texts {
+		texts[i] = d.text(label)
+	}
+	return texts
+}
+
+func (d *drawer) id(label string) orchestrator.UUID {
+	id := uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(d.T, label))
+	id[0] |= 1
+	if d.flawed() {
+		return orchestrator.UUID{}
+	}
+	return id
+}
+
+func pick[T any](d *drawer, good, bad T) T {
+	if d.flawed() {
+		return bad
+	}
+	return good
 }
 
 func validText() *rapid.Generator[string] {
@@ -274,19 +224,105 @@ func validText() *rapid.Generator[string] {
 	)
 }
 
-// sometimes draws the bad value one time in eight.
-func sometimes[T any](t *rapid.T, good, bad T) T {
-	if rapid.IntRange(0, 7).Draw(t, "bad") == 7 {
-		return bad
+func emailSend(d *drawer) design.EmailSendPayload {
+	p := design.EmailSendPayload{
+		UserID:    rapid.Int64().Draw(d.T, "user_id"),
+		AccountID: d.id("account_id"),
+		Template:  d.text("template"),
+		To:        pick(d, rapid.SampledFrom([]string{"a@example.com", "a.b+c@x-y.example"}).Draw(d.T, "to"), "nobody"),
+		Cc:        d.texts("cc"),
+		Token:     orchestrator.NewSensitive(d.text("token")),
 	}
-	return good
+	if d.coin("has total") {
+		p.Total = &design.Money{
+			Amount:   rapid.Int64().Draw(d.T, "amount"),
+			Currency: pick(d, design.MoneyCurrencyUSD, "GBP"),
+		}
+	}
+	return p
 }
 
-func id() *rapid.Generator[orchestrator.UUID] {
-	return rapid.Custom(func(t *rapid.T) orchestrator.UUID {
-		if rapid.IntRange(0, 15).Draw(t, "zero") == 15 {
-			return orchestrator.UUID{}
-		}
-		return uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
-	})
+// placeOrder keeps to what a schema can express.
+func placeOrder(d *drawer) everything.PlaceOrderPayload {
+	p := everything.PlaceOrderPayload{
+		OrderID:  d.id("order_id"),
+		Region:   pick(d, everything.PlaceOrderPayloadRegionUs, "mars"),
+		Address:  everything.Address{City: pick(d, "Lisboa", ""), Kind: everything.AddressKindWork},
+		Skus:     pick(d, []string{"ABC-1", "XYZ-34"}, []string{"ABC-1", "ABC-1"}),
+		Price:    orchestrator.NewDecimal(rapid.Int64Range(10, 99999).Draw(d.T, "price"), 2),
+		Quantity: pick(d, rapid.IntRange(1, 99).Draw(d.T, "quantity"), 100),
+		Ratio:    pick(d, rapid.Float64Range(1e-3, 1.5).Draw(d.T, "ratio"), 1.6),
+		Body:     rapid.SliceOfN(rapid.Byte(), 0, 50).Draw(d.T, "body"),
+		At:       time.Unix(rapid.Int64Range(1600000000, 4000000000).Draw(d.T, "at"), 5).UTC(),
+		Day:      orchestrator.MustDate("2026-11-21").AddDays(rapid.IntRange(-1000, 1000).Draw(d.T, "day")),
+		Wait:     orchestrator.Duration(rapid.Int64Range(int64(time.Second), int64(168*time.Hour)).Draw(d.T, "wait")),
+		Mail:     pick(d, "ops@example.com", "ops@"),
+		Urgent:   d.coin("urgent"),
+		Currency: pick(d, everything.CurrencyUSD, "XXX"),
+		Raw:      json.RawMessage(rapid.SampledFrom([]string{`null`, `{"a": [1, "é"]}`, `12.5e3`}).Draw(d.T, "raw")),
+		Nested:   map[string][]*everything.Address{},
+		Check:    d.coin("check"),
+		Type:     validText().Draw(d.T, "type"),
+	}
+	p.HTTPURL = pick(d, "https://example.com/?a=b#c", "not a uri") //nolint:staticcheck // a deprecated field is encoded too
+	if d.coin("has account") {
+		p.AccountID = new(rapid.Int64().Draw(d.T, "account"))
+	}
+	if d.coin("has weights") {
+		p.Weights = &everything.Weights{validText().Draw(d.T, "weight"): rapid.Float64().Draw(d.T, "grams")}
+	}
+	if d.coin("has notes") {
+		p.Notes = new(strings.Repeat("é", pick(d, rapid.IntRange(0, 100).Draw(d.T, "length"), 101)))
+	}
+	for i := range pick(d, rapid.IntRange(0, 3).Draw(d.T, "nested"), 4) {
+		p.Nested[validText().Draw(d.T, "key")+strconv.Itoa(i)] = []*everything.Address{nil, {City: "Porto", Kind: everything.AddressKindHome}}
+	}
+	if p.Skus[1] == "XYZ-34" && d.flawed() {
+		p.Skus = nil
+	}
+	return p
+}
+
+// placeOrderFreely adds what only Validate can tell, and absent values.
+func placeOrderFreely(d *drawer) everything.PlaceOrderPayload {
+	p := placeOrder(d)
+	p.Price = orchestrator.NewDecimal(pick(d, rapid.Int64Range(10, 100000000).Draw(d.T, "any price"), 9), 2)
+	p.Type = d.text("any type")
+	p.Ratio = pick(d, p.Ratio, math.NaN())
+	p.Day = pick(d, p.Day, orchestrator.MustDate("2031-01-01"))
+	p.Wait = pick(d, p.Wait, -1)
+	p.At = pick(d, p.At, time.Time{})
+	p.Raw = pick(d, p.Raw, json.RawMessage(`{"a":`))
+	if d.coin("leave defaults") {
+		p.Quantity, p.Day, p.Wait, p.Mail, p.Currency = 0, orchestrator.Date{}, 0, "", ""
+		p.Raw, p.Nested = nil, nil
+	}
+	return p
+}
+
+func handlerOne(d *drawer) hostile.HandlerOnePayload {
+	words := func(label string) hostile.Text {
+		return hostile.Text{W: d.text(label), Name: validText().Draw(d.T, label), Codec: validText().Draw(d.T, label)}
+	}
+	p := hostile.HandlerOnePayload{
+		W:        words("w"),
+		P:        pick(d, []hostile.Text{words("p")}, nil),
+		Item:     [][]*int{nil, {nil, new(rapid.Int().Draw(d.T, "one"))}, {}},
+		Key:      map[string]map[string]string{d.text("key"): {d.text("inner"): ""}},
+		At:       time.Unix(rapid.Int64Range(1600000000, 4000000000).Draw(d.T, "at"), 0),
+		Kind:     rapid.SampledFrom([]hostile.HandlerOnePayloadKind{"a`b", `"`, `back\slash`}).Draw(d.T, "kind"),
+		Secret:   orchestrator.NewSensitive(pick(d, "`abc", "`")),
+		Secrets:  orchestrator.NewSensitive(d.texts("secrets")),
+		Hidden:   orchestrator.NewSensitive(words("hidden")),
+		Code:     orchestrator.NewSensitive(rapid.SampledFrom([]string{"", "1234"}).Draw(d.T, "code")),
+		F:        d.coin("f"),
+		Len:      9007199254740993,
+		IDs:      pick(d, []orchestrator.UUID{d.id("ids"), {}}, []orchestrator.UUID{{}, {}}),
+		MaybeID:  &orchestrator.UUID{},
+		MaybeMap: &map[string]hostile.Text{"a/b": words("maybe")},
+	}
+	if d.coin("perhaps") {
+		p.Perhaps = orchestrator.NewSensitive(new(words("perhaps")))
+	}
+	return p
 }
