@@ -36,6 +36,11 @@ type Client struct {
 	wakeups      *wakeups
 
 	closeOnce sync.Once
+
+	// keyed holds a token for each enqueue that may be waiting for an
+	// idempotency key. One that a user's open transaction holds is waited for
+	// on a connection, and these must not become all that the pool has.
+	keyed chan struct{}
 }
 
 // ClientConfig is what a client may be told; the zero value is usable.
@@ -106,6 +111,7 @@ func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
 	c.inserts = groupcommit.New(c.flushInserts)
 	c.results = newResults(c)
 	c.wakeups = newWakeups(c)
+	c.keyed = make(chan struct{}, max(1, pool.Config().MaxConns/2))
 	return c, nil
 }
 

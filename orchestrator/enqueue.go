@@ -44,7 +44,7 @@ func (c *Client) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error
 	}
 	switch {
 	case anyKey(tasks):
-		err = c.store.InsertKeyed(ctx, tasks, accept)
+		err = c.insertKeyed(ctx, tasks, accept)
 	case len(tasks) == 1:
 		err = c.insertOne(ctx, tasks[0], accept)
 	default:
@@ -73,6 +73,17 @@ func (c *Client) insertOne(ctx context.Context, task store.NewTask, accept func(
 	case <-ctx.Done():
 		return fmt.Errorf("outcome unknown: %w", context.Cause(ctx))
 	}
+}
+
+// insertKeyed stores a batch with idempotency keys, when its turn comes.
+func (c *Client) insertKeyed(ctx context.Context, tasks []store.NewTask, accept func([]store.Inserted) error) error {
+	select {
+	case c.keyed <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-c.keyed }()
+	return c.store.InsertKeyed(ctx, tasks, accept)
 }
 
 // insertTimeout bounds one flush of the group commit, which runs under a
