@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
 )
 
 // attempt is the engine's side of a handler's task.
@@ -19,6 +21,7 @@ type attempt struct {
 	w      *Worker
 	job    *job
 	logger *slog.Logger
+	span   trace.Span // nil without tracing
 	// completed is set once Complete has written the result in the handler's
 	// own transaction.
 	completed atomic.Bool
@@ -45,10 +48,12 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
 // work runs one claimed task and hands its outcome to the finisher.
 func (w *Worker) work(j *job) {
+	metrics := w.taskMetrics(j)
 	if !w.lease.holds(j.session) {
 		return // others have it, or will
 	}
-	if j.TimeToLive < 0 || j.TimeToLive > 0 && time.Since(j.claimed) >= j.TimeToLive {
+	if j.expired() {
+		metrics.Outcome(telemetry.Expired)
 		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateExpired, Attempts: j.Attempts}})
 		return
 	}
@@ -60,20 +65,39 @@ func (w *Worker) work(j *job) {
 		timer := time.AfterFunc(w.config.HeartbeatInterval, func() { w.pool.cleared(j) })
 		defer timer.Stop()
 	}
-	raw := &Raw{Payload: j.Payload}
-	w.describe(j, &raw.Meta)
-	ctx := context.WithValue(j.session.handlers, taskKey{}, &raw.Meta)
-	if timeout := j.timeout(); timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, timeout, ErrTimeout)
-		defer cancel()
-	} else {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
+	a := &attempt{w: w, job: j, logger: w.logger}
+	raw := &Raw{Meta: j.meta(a), Payload: j.Payload}
+	ctx, cancel := j.context()
+	defer cancel()
+	ctx, a.span = w.client.tracing.Process(ctx, j.trace())
+	traceID := w.client.tracing.TraceID(a.span)
+	if traceID != "" {
+		a.logger = a.logger.With("trace_id", traceID)
 	}
+	ctx = context.WithValue(ctx, taskKey{}, &raw.Meta)
+
+	waited := j.waited + time.Since(j.claimed)
+	metrics.Started(waited)
+	began := time.Now()
 	result, err := call(ctx, j.route.handler, raw)
-	w.end(ctx, raw.attempt, result, err)
+	metrics.Ended(time.Since(began), traceID)
+
+	end := w.conclude(ctx, a, result, err)
+	if end.write {
+		w.finisher.add(end.outcome)
+	}
+	metrics.Outcome(end.label)
+	w.client.tracing.EndProcess(a.span, end.label, string(end.code), end.err, stackOf(end.err))
+}
+
+// taskMetrics looks the metrics of j's type and queue up once.
+func (w *Worker) taskMetrics(j *job) *telemetry.TaskMetrics {
+	key := [2]string{j.route.definition.Name, j.Queue}
+	if found, ok := w.metrics.Load(key); ok {
+		return found.(*telemetry.TaskMetrics)
+	}
+	made, _ := w.metrics.LoadOrStore(key, w.client.metrics.Task(key[0], key[1]))
+	return made.(*telemetry.TaskMetrics)
 }
 
 // begin durably marks a suspect as started.
@@ -88,17 +112,42 @@ func (w *Worker) begin(j *job) bool {
 	return ok && err == nil
 }
 
-func (w *Worker) describe(j *job, m *Meta) {
-	*m = Meta{
+// meta is what the handler is told.
+func (j *job) meta(a *attempt) Meta {
+	m := Meta{
 		ID: TaskID(j.ID), Type: j.route.definition.Name, Queue: j.Queue, Priority: int(j.Priority),
 		Attempt: int(j.Attempts) + 1, MaxAttempts: j.maxAttempts(),
-		EnqueuedAt: j.EnqueuedAt, ScheduledFor: j.ScheduledFor,
-		attempt: &attempt{w: w, job: j, logger: w.logger},
+		EnqueuedAt: j.EnqueuedAt, ScheduledFor: j.ScheduledFor, attempt: a,
 	}
 	if len(j.Metadata) > 0 {
 		// Written by Enqueue from a map[string]string.
 		_ = json.Unmarshal(j.Metadata, &m.Metadata)
 	}
+	return m
+}
+
+// trace is what the attempt's span is told.
+func (j *job) trace() telemetry.Attempt {
+	return telemetry.Attempt{
+		ID: j.ID, Type: j.route.definition.Name, Queue: j.Queue, Number: int(j.Attempts) + 1, Priority: int(j.Priority),
+		Created: telemetry.Carrier{Parent: j.TraceParent, State: j.TraceState}, Previous: j.PreviousTrace,
+		Delay: j.ScheduledFor.Sub(j.EnqueuedAt) + j.waited,
+	}
+}
+
+// context is the handler's: it ends with the attempt's timeout, with the
+// lease, and with the worker's patience at a shutdown.
+func (j *job) context() (context.Context, context.CancelFunc) {
+	if timeout := j.timeout(); timeout > 0 {
+		return context.WithTimeoutCause(j.session.handlers, timeout, ErrTimeout)
+	}
+	return context.WithCancel(j.session.handlers)
+}
+
+// expired tells whether the task's ttl is over, by the database's time of the
+// claim and this process's monotonic clock since.
+func (j *job) expired() bool {
+	return j.TimeToLive < 0 || j.TimeToLive > 0 && time.Since(j.claimed) >= j.TimeToLive
 }
 
 func (j *job) maxAttempts() int {
@@ -128,181 +177,6 @@ func call(ctx context.Context, h Handler, raw *Raw) (result []byte, err error) {
 	return h.HandleTask(ctx, raw)
 }
 
-// end decides what becomes of the task.
-func (w *Worker) end(ctx context.Context, a *attempt, result []byte, err error) {
-	j := a.job
-	if a.completed.Load() {
-		if w.completedFor(j) {
-			w.client.results.finished()
-			return
-		}
-		if err == nil {
-			err = errors.New("the handler completed the task in a transaction that was not committed")
-		}
-	}
-	if err == nil {
-		err = checkResult(result)
-	}
-	if err == nil {
-		w.finisher.add(outcome{job: j, finished: &store.Finished{
-			Fence: j.fence, State: store.StateSucceeded, Attempts: j.Attempts + 1, Result: string(result)}})
-		return
-	}
-	cause := context.Cause(ctx)
-	switch {
-	case errors.Is(cause, ErrLeaseLost):
-		w.logger.Warn("handler ended after its lease was lost; its outcome is not accepted",
-			"task", j.ID, "type", j.route.definition.Name, "worker", j.fence.Worker)
-		return
-	case errors.Is(cause, ErrShutdown):
-		w.finisher.giveBack(j)
-		return
-	}
-	w.fail(j, err, errors.Is(cause, ErrTimeout))
-}
-
-// completedFor tells whether the handler's own transaction, in which it
-// completed the task, was committed.
-func (w *Worker) completedFor(j *job) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.session.handlers), finishTimeout)
-	defer cancel()
-	done, err := w.client.store.FinishedBy(ctx, j.fence)
-	if err != nil {
-		// Unknown. If it was committed, a second outcome finds no row and is
-		// not accepted; so trying is safe.
-		w.logger.Warn("cannot tell whether the handler's transaction was committed", "task", j.ID, "error", err)
-	}
-	return done
-}
-
-func checkResult(result []byte) error {
-	if len(result) == 0 {
-		return nil
-	}
-	if err := checkText(result); err != nil {
-		return Permanent(fmt.Errorf("result: %w", err))
-	}
-	return nil
-}
-
-// fail turns an error into a retry or an end.
-func (w *Worker) fail(j *job, err error, timedOut bool) {
-	attempt := int(j.Attempts) + 1
-	v := j.route.definition.Retry.judge(attempt, j.maxAttempts(), err, timedOut)
-	text := errorJSON(newAttemptError(attempt, v.code, err))
-	log := w.logger.With("task", j.ID, "type", j.route.definition.Name, "queue", j.Queue, "attempt", attempt,
-		"worker", j.fence.Worker, "code", string(v.code))
-	o := outcome{job: j}
-	switch v.state {
-	case Scheduled:
-		o.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts, Delay: v.delay}
-	case Cancelled:
-		log.Info("task cancelled by its handler", "error", err)
-		o.finished = &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: j.Attempts + 1, Error: text}
-	case Dead:
-		log.Error("task is dead", "error", err)
-		o.buried = &store.Buried{Fence: j.fence, Attempts: j.Attempts + 1, Error: text, Code: cut(string(v.code), maxErrorCode)}
-	default:
-		log.Warn("attempt failed; it will be retried", "error", err, "retry_in", v.delay.Round(time.Millisecond), "max_attempts", j.maxAttempts())
-		o.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts + 1, Delay: v.delay, Error: text}
-	}
-	w.finisher.add(o)
-}
-
-// verdict is what becomes of a task after a failed attempt.
-type verdict struct {
-	state State // Retrying, Scheduled (snoozed), Cancelled or Dead
-	code  Code
-	delay time.Duration // until the next attempt
-}
-
-// judge decides by what the handler's error says, and else by the policy.
-func (p *RetryPolicy) judge(attempt, maxAttempts int, err error, timedOut bool) verdict {
-	v := verdict{state: Retrying, code: codeOf(err, timedOut)}
-	var d *directive
-	directed := errors.As(err, &d)
-	switch {
-	case directed && d.kind == snooze:
-		v.state, v.delay = Scheduled, max(d.delay, 0)
-	case directed && d.kind == cancel:
-		v.state = Cancelled
-	case directed && d.kind == permanent, p.givesUpOn(v.code), attempt >= maxAttempts:
-		v.state = Dead
-	case directed && d.kind == retryAfter:
-		v.delay = max(d.delay, 0)
-	default:
-		v.delay = p.Delay(attempt)
-	}
-	return v
-}
-
-// Judge tells what a worker makes of the error with which a handler ended
-// attempt number attempt (1 for the first): the state the task is then in, and
-// the error's code. A nil error is Succeeded.
-func (d *Definition) Judge(attempt int, err error) (State, Code) {
-	if err == nil {
-		return Succeeded, ""
-	}
-	v := d.Retry.judge(attempt, d.Retry.maxAttempts(), err, errors.Is(err, ErrTimeout))
-	return v.state, v.code
-}
-
-func codeOf(err error, timedOut bool) Code {
-	var code Code
-	var panicked *PanicError
-	switch {
-	case errors.As(err, &code):
-		return code
-	case errors.As(err, &panicked):
-		return CodePanic
-	case timedOut:
-		return CodeTimeout
-	}
-	return ""
-}
-
-// attemptError is what is stored of a failed attempt. The database adds when.
-type attemptError struct {
-	Attempt int    `json:"attempt"`
-	Code    string `json:"code,omitempty"`
-	Message string `json:"message"`
-	Stack   string `json:"stack,omitempty"`
-}
-
-// What is kept of an error, in bytes.
-const (
-	maxErrorMessage = 4 << 10
-	maxErrorStack   = 16 << 10
-	maxErrorCode    = 200
-)
-
-func newAttemptError(attempt int, code Code, err error) attemptError {
-	e := attemptError{Attempt: attempt, Code: string(code), Message: cut(err.Error(), maxErrorMessage)}
-	var panicked *PanicError
-	if errors.As(err, &panicked) {
-		e.Stack = cut(string(panicked.Stack), maxErrorStack)
-	}
-	return e
-}
-
-// cut shortens s and removes what PostgreSQL refuses: bytes that are no UTF-8,
-// and NUL. An error's text must never keep its task from being finished.
-func cut(s string, limit int) string {
-	if len(s) > limit {
-		s = s[:limit] + " …"
-	}
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-}
-
-func errorJSON(e attemptError) string {
-	e.Code = cut(e.Code, maxErrorCode)
-	text, err := json.Marshal(e)
-	if err != nil {
-		return `{"message": "the error could not be encoded"}`
-	}
-	return string(text)
-}
-
 type taskKey struct{}
 
 // TaskFromContext returns the task that the handler called with ctx, or with a
@@ -310,50 +184,4 @@ type taskKey struct{}
 func TaskFromContext(ctx context.Context) *Meta {
 	m, _ := ctx.Value(taskKey{}).(*Meta)
 	return m
-}
-
-// Complete finishes the task as succeeded in the handler's own transaction, so
-// that the task is done exactly when the caller's rows are there. The handler
-// then commits; what it returns afterwards is ignored. If the transaction is
-// not committed the attempt has failed.
-//
-// It returns [ErrLeaseLost], and changes nothing, when the worker does not hold
-// the task any more: then roll back.
-func (t *Task[P, R]) Complete(ctx context.Context, tx Tx, result R) error {
-	var text []byte
-	if t.Encode != nil {
-		var err error
-		if text, err = t.Encode(result); err != nil {
-			return err
-		}
-	}
-	return t.complete(ctx, tx, text)
-}
-
-// Complete is [Task.Complete] for an untyped handler; result is JSON or nil.
-func (r *Raw) Complete(ctx context.Context, tx Tx, result []byte) error {
-	return r.complete(ctx, tx, result)
-}
-
-func (m *Meta) complete(ctx context.Context, tx Tx, result []byte) error {
-	a := m.attempt
-	if a == nil {
-		return errors.New("orchestrator: Complete on a task that no worker runs")
-	}
-	if err := checkResult(result); err != nil {
-		return err
-	}
-	q, err := querierOf(tx)
-	if err != nil {
-		return err
-	}
-	done, err := a.w.client.store.CompleteIn(ctx, q, a.job.fence, string(result))
-	if err != nil {
-		return err
-	}
-	if !done {
-		return fmt.Errorf("complete task %s: %w", m.ID, ErrLeaseLost)
-	}
-	a.completed.Store(true)
-	return nil
 }

@@ -163,7 +163,9 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		c.uncertain = append(c.uncertain, uncertainClaim{s, req.Claim})
 		return 0, err
 	}
-	c.w.pool.claimTook(time.Since(began))
+	took := time.Since(began)
+	c.w.pool.claimTook(took)
+	c.w.client.metrics.Claimed(len(claimed), took)
 	c.now, c.nowAt = now, time.Now()
 	c.accept(s, req.Claim, claimed)
 	c.advance(req, lanes, claimed, now)
@@ -269,7 +271,7 @@ func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed) {
 	for i := range claimed {
 		all[i] = job{
 			Claimed: claimed[i], fence: store.Fence{ID: claimed[i].ID, Worker: s.id, Claim: claim},
-			session: s, route: known.byID[claimed[i].Contract], claimed: at,
+			session: s, route: known.byID[claimed[i].Contract], claimed: at, waited: c.now.Sub(claimed[i].RunAt),
 		}
 		jobs[i] = &all[i]
 	}

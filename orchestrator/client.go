@@ -10,12 +10,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/task-orchestrator/task-orchestrator/migrations"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/groupcommit"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
 )
 
 // Client enqueues tasks, waits for results and looks into the queue. It is
@@ -28,10 +31,13 @@ type Client struct {
 	store   *store.Store
 	logger  *slog.Logger
 
+	metrics *telemetry.Metrics
+	tracing *telemetry.Tracing
+
 	contracts contracts
 	// rawContracts serves EnqueueRaw.
 	rawContracts rawContracts
-	inserts      *groupcommit.Group[insert]
+	inserts      *groupcommit.Group[pendingInsert]
 	results      *results
 	wakeups      *wakeups
 
@@ -52,6 +58,12 @@ type ClientConfig struct {
 	TransactionPooler bool
 	// Logger is nil for slog.Default().
 	Logger *slog.Logger
+	// Registerer gets the engine's metrics; nil is no metrics. Clients of one
+	// process may share it.
+	Registerer prometheus.Registerer
+	// TracerProvider gets the engine's spans, such as otel.GetTracerProvider();
+	// nil is no tracing.
+	TracerProvider trace.TracerProvider
 }
 
 // Open connects to the database at url and returns a client that owns the
@@ -106,8 +118,13 @@ func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	metrics, err := telemetry.NewMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("orchestrator: register metrics: %w", err)
+	}
 	db := bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())
 	c := &Client{pool: pool, db: db, logger: cfg.Logger, store: store.New(pool, db, cfg.Schema, cfg.TransactionPooler)}
+	c.metrics, c.tracing = metrics, telemetry.NewTracing(cfg.TracerProvider, Version())
 	c.inserts = groupcommit.New(c.flushInserts)
 	c.results = newResults(c)
 	c.wakeups = newWakeups(c)

@@ -13,8 +13,8 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
-// insert is one task in the client's group commit, and whom to tell.
-type insert struct {
+// pendingInsert is one task in the client's group commit, and whom to tell.
+type pendingInsert struct {
 	task store.NewTask
 	done chan<- inserted
 }
@@ -37,7 +37,46 @@ func (c *Client) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error
 	if err != nil {
 		return nil, named(batch, err)
 	}
-	var refs []TaskRef
+	ctx, sent := c.send(ctx, tasks)
+	refs, err := c.insert(ctx, batch, tasks)
+	sent(refs, err)
+	if err != nil {
+		return nil, named(batch, err)
+	}
+	c.wakeups.enqueued(tasks)
+	return refs, nil
+}
+
+// send starts the span of an enqueue and notes its context in the tasks; sent
+// ends it.
+func (c *Client) send(ctx context.Context, tasks []store.NewTask) (_ context.Context, sent func([]TaskRef, error)) {
+	taskType, queue := tasks[0].Type, tasks[0].Queue
+	for i := range tasks {
+		if tasks[i].Type != taskType {
+			taskType = ""
+			break
+		}
+	}
+	ctx, span, carrier := c.tracing.Send(ctx, taskType, queue, len(tasks))
+	for i := range tasks {
+		tasks[i].TraceParent, tasks[i].TraceState = carrier.Parent, carrier.State
+	}
+	return ctx, func(refs []TaskRef, err error) {
+		id := int64(0)
+		if len(refs) == 1 {
+			id = int64(refs[0].id)
+		}
+		c.tracing.EndSend(span, id, err)
+		for i := range refs {
+			if !refs[i].existing {
+				c.metrics.Enqueued(tasks[i].Type, tasks[i].Queue, 1)
+			}
+		}
+	}
+}
+
+// insert stores the batch in the way that suits it.
+func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewTask) (refs []TaskRef, err error) {
 	accept := func(rows []store.Inserted) (err error) {
 		refs, err = c.refs(batch, rows)
 		return err
@@ -53,17 +92,13 @@ func (c *Client) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error
 			err = accept(rows)
 		}
 	}
-	if err != nil {
-		return nil, named(batch, err)
-	}
-	c.wakeups.enqueued(tasks)
-	return refs, nil
+	return refs, err
 }
 
 // insertOne joins the group commit.
 func (c *Client) insertOne(ctx context.Context, task store.NewTask, accept func([]store.Inserted) error) error {
 	done := make(chan inserted, 1)
-	c.inserts.Add(insert{task, done})
+	c.inserts.Add(pendingInsert{task, done})
 	select {
 	case one := <-done:
 		if one.err != nil {
@@ -93,7 +128,7 @@ const insertTimeout = 30 * time.Second
 // maxBatchBytes bounds the payloads of one INSERT.
 const maxBatchBytes = 16 << 20
 
-func (c *Client) flushInserts(batch []insert) {
+func (c *Client) flushInserts(batch []pendingInsert) {
 	for len(batch) > 0 {
 		n, size := 0, 0
 		for n < len(batch) && (n == 0 || size+len(batch[n].task.Payload) <= maxBatchBytes) {
@@ -105,7 +140,7 @@ func (c *Client) flushInserts(batch []insert) {
 	}
 }
 
-func (c *Client) flushInsert(batch []insert) {
+func (c *Client) flushInsert(batch []pendingInsert) {
 	ctx, cancel := context.WithTimeout(context.Background(), insertTimeout)
 	defer cancel()
 	tasks := make([]store.NewTask, len(batch))

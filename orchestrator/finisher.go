@@ -39,8 +39,10 @@ func (f *finisher) add(o outcome) { f.group.Add(o) }
 
 // giveBack returns a job that did not run, or was cancelled by a shutdown,
 // without spending an attempt.
-func (f *finisher) giveBack(j *job) {
-	f.add(outcome{job: j, returned: &store.Returned{Fence: j.fence, Attempts: j.Attempts}})
+func (f *finisher) giveBack(j *job) { f.add(giveBack(j)) }
+
+func giveBack(j *job) outcome {
+	return outcome{job: j, returned: &store.Returned{Fence: j.fence, Attempts: j.Attempts}}
 }
 
 // closeTimeout bounds how long a stopping worker waits for a database that
@@ -56,6 +58,8 @@ func (f *finisher) close() {
 }
 
 func (f *finisher) flush(batch []outcome) {
+	began := time.Now()
+	defer func() { f.w.client.metrics.Finished(len(batch), time.Since(began)) }()
 	// The statements lock rows in the order in which they come.
 	slices.SortFunc(batch, func(a, b outcome) int { return int(a.job.fence.ID - b.job.fence.ID) })
 	var finished, buried, returned []outcome

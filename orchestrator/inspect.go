@@ -44,6 +44,8 @@ type TaskInfo struct {
 	Result      json.RawMessage   `json:"result,omitempty"`
 	// Errors are those of the newest 25 unsuccessful attempts, oldest first.
 	Errors []AttemptError `json:"errors,omitempty"`
+
+	contract int32
 }
 
 // LastError is the newest of Errors, or nil.
@@ -166,6 +168,7 @@ func taskInfoOf(row store.TaskRow, maxAttempts int) TaskInfo {
 		EnqueuedAt: row.EnqueuedAt, ScheduledFor: row.ScheduledFor, RunAt: row.RunAt, ExpiresAt: row.ExpiresAt,
 		ClaimedAt: row.ClaimedAt, FinishedAt: row.FinishedAt, Worker: row.WorkerID, Suspect: row.Suspect,
 		GroupKey: row.GroupKey, TraceParent: row.TraceParent, Payload: row.Payload, Result: row.Result,
+		contract: row.Contract,
 	}
 	// Both were written by the engine itself; what cannot be read is not shown.
 	_ = json.Unmarshal(row.Metadata, &info.Metadata)

@@ -63,12 +63,22 @@ func (e *txEnqueuer) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, e
 	if err != nil {
 		return nil, named(batch, err)
 	}
-	rows, err := e.client.store.InsertIn(ctx, e.tx, tasks)
+	ctx, sent := e.client.send(ctx, tasks)
+	refs, err := e.insert(ctx, batch, tasks)
+	sent(refs, err)
 	if err != nil {
 		return nil, named(batch, err)
 	}
+	return refs, nil
+}
+
+func (e *txEnqueuer) insert(ctx context.Context, batch []Request, tasks []store.NewTask) ([]TaskRef, error) {
+	rows, err := e.client.store.InsertIn(ctx, e.tx, tasks)
+	if err != nil {
+		return nil, err
+	}
 	if err := e.notify(ctx, tasks); err != nil {
-		return nil, named(batch, err)
+		return nil, err
 	}
 	return e.client.refs(batch, rows)
 }

@@ -25,6 +25,7 @@ func (w *Worker) lead(ctx context.Context) {
 	defer func() {
 		if leads {
 			w.resign(leadership)
+			w.client.metrics.Leads(false)
 		}
 	}()
 	// Recovery is what others wait for, so it comes with every heartbeat.
@@ -54,6 +55,7 @@ func (w *Worker) lead(ctx context.Context) {
 		}
 		if leads != was {
 			w.logger.Info("leadership changed", "leads", leads, "epoch", leadership.Epoch)
+			w.client.metrics.Leads(leads)
 		}
 		if err := w.routes.refresh(ctx); err != nil {
 			w.failedDuty(ctx, err)
@@ -85,6 +87,7 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 			w.failedDuty(ctx, err)
 			return
 		}
+		w.client.metrics.Recovered(r.Back, r.Dead)
 		if len(r.Workers) > 0 || r.Back+r.Dead > 0 {
 			w.logger.Warn("recovered the tasks of dead workers", "workers", r.Workers, "back", r.Back, "dead", r.Dead)
 		}

@@ -158,6 +158,7 @@ func (l *lease) lose(s *session, why string) {
 	}
 	l.w.logger.Error("lease lost; cancelling its tasks, which other workers will run", "worker", s.id, "why", why)
 	s.lose(ErrLeaseLost)
+	l.w.client.metrics.LeaseLost()
 	l.w.pool.drop(s)
 }
 

@@ -16,7 +16,8 @@ type job struct {
 	fence   store.Fence
 	session *session
 	route   *route
-	claimed time.Time // by this process's monotonic clock
+	claimed time.Time     // by this process's monotonic clock
+	waited  time.Duration // from when it was ready to the claim, by the database's
 }
 
 // pool runs jobs, each in a goroutine that takes the next one when it is done.

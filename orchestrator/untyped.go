@@ -84,6 +84,8 @@ func (c *Client) unknownTask(ctx context.Context, taskType string) error {
 type rawContracts struct {
 	mu   sync.Mutex
 	byID map[int32]*rawContract
+
+	secrets secrets
 }
 
 type rawContract struct {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,7 @@ type Worker struct {
 	pool     *pool
 	finisher *finisher
 	claimer  *claimer
+	metrics  sync.Map // [2]string{type, queue} -> *telemetry.TaskMetrics
 }
 
 // NewWorker returns a worker for the task types registered in mux. Problems of
@@ -79,6 +81,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	var upkeep errgroup.Group
 	upkeep.Go(func() error { w.lease.run(background); return nil })
 
+	w.client.metrics.Slots(w.pool.size)
+	defer w.client.metrics.Slots(-w.pool.size)
 	w.client.wakeups.add(w)
 	var claiming errgroup.Group
 	claiming.Go(func() error { w.claimer.run(ctx); return nil })

@@ -52,8 +52,10 @@ type Claimed struct {
 	Suspect      bool
 	TraceParent  string
 	TraceState   string
-	Payload      []byte
-	Metadata     []byte
+	// PreviousTrace is the traceparent of the attempt before, "" for none.
+	PreviousTrace string
+	Payload       []byte
+	Metadata      []byte
 }
 
 // claim walks the index tasks_ready lane by lane. The lanes come in an array
@@ -84,12 +86,13 @@ claimed AS (
     SET state = 1, worker_id = $9, claim = $10, claimed_at = now(), started_at = NULL
     WHERE t.id = ANY (ARRAY(SELECT id FROM chosen))
     RETURNING t.id, t.run_at, t.scheduled_for, t.enqueued_at, t.expires_at, t.contract, t.queue, t.priority,
-        t.attempts, t.max_attempts, t.timeout_ms, t.suspect, t.trace_parent, t.trace_state, t.payload, t.metadata)
+        t.attempts, t.max_attempts, t.timeout_ms, t.suspect, t.trace_parent, t.trace_state, t.payload, t.metadata,
+        t.errors -> -1 ->> 'trace' AS previous_trace)
 SELECT now(), coalesce(c.id, 0), coalesce(c.run_at, now()), coalesce(c.scheduled_for, now()), coalesce(c.enqueued_at, now()),
     coalesce(ceil(extract(epoch FROM c.expires_at - now()) * 1000000)::bigint, 0),
     coalesce(c.contract, 0), coalesce(c.queue, ''), coalesce(c.priority, 0::smallint), coalesce(c.attempts, 0::smallint),
     coalesce(c.max_attempts, 0::smallint), coalesce(c.timeout_ms, 0), coalesce(c.suspect, false),
-    coalesce(c.trace_parent, ''), coalesce(c.trace_state, ''), c.payload, c.metadata
+    coalesce(c.trace_parent, ''), coalesce(c.trace_state, ''), coalesce(c.previous_trace, ''), c.payload, c.metadata
 FROM (VALUES (1)) AS one LEFT JOIN claimed c ON true`
 
 // Claim takes up to req.Limit ready tasks, in lane order and then oldest
@@ -122,7 +125,7 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []Claimed, n
 		var t Claimed
 		var ttlMicro int64
 		if err := rows.Scan(&now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &ttlMicro, &t.Contract, &t.Queue, &t.Priority,
-			&t.Attempts, &t.MaxAttempts, &t.TimeoutMS, &t.Suspect, &t.TraceParent, &t.TraceState, &t.Payload, &t.Metadata); err != nil {
+			&t.Attempts, &t.MaxAttempts, &t.TimeoutMS, &t.Suspect, &t.TraceParent, &t.TraceState, &t.PreviousTrace, &t.Payload, &t.Metadata); err != nil {
 			return nil, now, wrap("claim", err)
 		}
 		if t.ID == 0 {

@@ -1,0 +1,188 @@
+package telemetry
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// ChildWithin is how late a first attempt may start and still be a child of
+// the span that enqueued it. A later one begins a trace of its own with a link
+// to that span, because a trace that is open for hours is of little use.
+const ChildWithin = time.Minute
+
+// Attributes of the engine's own.
+var (
+	taskType     = attribute.Key("orchestrator.task.type")
+	taskID       = attribute.Key("orchestrator.task.id")
+	taskAttempt  = attribute.Key("orchestrator.task.attempt")
+	taskPriority = attribute.Key("orchestrator.task.priority")
+	taskOutcome  = attribute.Key("orchestrator.task.outcome")
+	system       = semconv.MessagingSystemKey.String("orchestrator")
+)
+
+// Tracing makes the engine's spans.
+type Tracing struct {
+	tracer     trace.Tracer
+	propagator propagation.TraceContext
+}
+
+// NewTracing returns nil for a nil provider.
+func NewTracing(p trace.TracerProvider, version string) *Tracing {
+	if p == nil {
+		return nil
+	}
+	return &Tracing{tracer: p.Tracer("github.com/task-orchestrator/task-orchestrator/orchestrator",
+		trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL))}
+}
+
+// Carrier is a span's context as it is stored with a task: the values of the
+// W3C headers traceparent and tracestate.
+type Carrier struct{ Parent, State string }
+
+// Send starts the span of an enqueue of n tasks, of one type or "" for
+// several. The carrier goes into the tasks' rows.
+func (t *Tracing) Send(ctx context.Context, taskTypeName, queue string, n int) (context.Context, trace.Span, Carrier) {
+	if t == nil {
+		return ctx, nil, Carrier{}
+	}
+	attributes := []attribute.KeyValue{
+		system, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"), semconv.MessagingDestinationName(queue),
+	}
+	if taskTypeName != "" {
+		attributes = append(attributes, taskType.String(taskTypeName))
+	}
+	if n > 1 {
+		attributes = append(attributes, semconv.MessagingBatchMessageCount(n))
+	}
+	ctx, span := t.tracer.Start(ctx, "send "+queue, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attributes...))
+	return ctx, span, t.carry(ctx)
+}
+
+func (t *Tracing) carry(ctx context.Context) Carrier {
+	headers := propagation.MapCarrier{}
+	t.propagator.Inject(ctx, headers)
+	return Carrier{headers["traceparent"], headers["tracestate"]}
+}
+
+// EndSend ends the span of [Tracing.Send]; id is 0 for a batch.
+func (t *Tracing) EndSend(span trace.Span, id int64, err error) {
+	if t == nil {
+		return
+	}
+	if id != 0 {
+		span.SetAttributes(semconv.MessagingMessageID(strconv.FormatInt(id, 10)))
+	}
+	if err != nil {
+		span.RecordError(err)
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
+}
+
+// Attempt is what the span of an attempt tells.
+type Attempt struct {
+	ID       int64
+	Type     string
+	Queue    string
+	Number   int
+	Priority int
+	Created  Carrier // of the span that enqueued the task
+	Previous string  // traceparent of the attempt before, "" for none
+	Delay    time.Duration
+}
+
+// Process starts the span of an attempt.
+func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trace.Span) {
+	if t == nil {
+		return ctx, nil
+	}
+	created := t.extract(a.Created)
+	options := []trace.SpanStartOption{
+		trace.WithSpanKind(trace.SpanKindConsumer),
+		// At the start, so that samplers see them.
+		trace.WithAttributes(
+			system, semconv.MessagingOperationTypeProcess, semconv.MessagingOperationName("process"),
+			semconv.MessagingDestinationName(a.Queue), semconv.MessagingMessageID(strconv.FormatInt(a.ID, 10)),
+			taskType.String(a.Type), taskID.Int64(a.ID), taskAttempt.Int(a.Number), taskPriority.Int(a.Priority),
+		),
+	}
+	if created.IsValid() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: created}))
+	}
+	if previous := t.extract(Carrier{Parent: a.Previous}); previous.IsValid() {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: previous}))
+	}
+	if created.IsValid() && a.Number == 1 && a.Delay <= ChildWithin {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, created)
+	} else {
+		options = append(options, trace.WithNewRoot())
+	}
+	return t.tracer.Start(ctx, "process "+a.Queue, options...)
+}
+
+func (t *Tracing) extract(c Carrier) trace.SpanContext {
+	if c.Parent == "" {
+		return trace.SpanContext{}
+	}
+	ctx := t.propagator.Extract(context.Background(), propagation.MapCarrier{"traceparent": c.Parent, "tracestate": c.State})
+	return trace.SpanContextFromContext(ctx)
+}
+
+// EndProcess ends the span of an attempt. errorType is the error's code, or
+// what else names its kind; stack is a panic's.
+func (t *Tracing) EndProcess(span trace.Span, outcome, errorType string, err error, stack []byte) {
+	if t == nil {
+		return
+	}
+	span.SetAttributes(taskOutcome.String(outcome))
+	if err != nil {
+		attributes := []attribute.KeyValue{}
+		if len(stack) > 0 {
+			attributes = append(attributes, semconv.ExceptionStacktrace(string(stack)))
+		}
+		span.RecordError(err, trace.WithAttributes(attributes...))
+		// Snoozing, cancelling and being cancelled are no failures.
+		if outcome == Retried || outcome == Dead {
+			if errorType == "" {
+				errorType = "_OTHER"
+			}
+			span.SetAttributes(semconv.ErrorTypeKey.String(errorType))
+			span.SetStatus(codes.Error, firstLine(err))
+		}
+	}
+	span.End()
+}
+
+func firstLine(err error) string {
+	text := err.Error()
+	for i, r := range text {
+		if r == '\n' {
+			return text[:i]
+		}
+	}
+	return text
+}
+
+// Traceparent is a span's W3C header, "" when it is not sampled or there is
+// none.
+func (t *Tracing) Traceparent(span trace.Span) string {
+	if t == nil || !span.SpanContext().IsSampled() {
+		return ""
+	}
+	return t.carry(trace.ContextWithSpan(context.Background(), span)).Parent
+}
+
+// TraceID is the hexadecimal trace id of a sampled span, "" otherwise.
+func (t *Tracing) TraceID(span trace.Span) string {
+	if t == nil || !span.SpanContext().IsSampled() {
+		return ""
+	}
+	return span.SpanContext().TraceID().String()
+}
