@@ -110,7 +110,9 @@ func (m *Migrator) Pending(ctx context.Context) ([]string, error) {
 	return pending, nil
 }
 
-// SQL renders all migrations, up or down, in the order in which they run.
+// SQL renders all migrations, up or down, in the order in which they run. Each
+// notes in the table of migrations that it was applied or taken back, as
+// [Migrator.Up] and [Migrator.Down] do, so that the one can follow the other.
 func SQL(schema string, down bool) (string, error) {
 	if err := CheckSchema(schema); err != nil {
 		return "", err
@@ -124,6 +126,9 @@ func SQL(schema string, down bool) (string, error) {
 		return "", err
 	}
 	var out strings.Builder
+	if !down {
+		fmt.Fprintf(&out, notesTable, schema)
+	}
 	for i := range names {
 		name := names[i]
 		if down {
@@ -137,10 +142,27 @@ func SQL(schema string, down bool) (string, error) {
 		if err := text.Execute(&out, templateData{schema}); err != nil {
 			return "", err
 		}
+		version, _, _ := strings.Cut(name, "_")
+		note := noteApplied
+		if down {
+			note = noteTakenBack
+		}
+		fmt.Fprintf(&out, note, schema, version)
 		out.WriteString("COMMIT;\n\n")
 	}
 	return out.String(), nil
 }
+
+// What bun/migrate does around a migration.
+const (
+	notesTable = `CREATE SCHEMA IF NOT EXISTS %[1]s;
+CREATE TABLE IF NOT EXISTS %[1]s.migrations (
+    id bigserial PRIMARY KEY, name varchar, group_id bigint, migrated_at timestamptz NOT NULL DEFAULT current_timestamp);
+
+`
+	noteApplied   = "INSERT INTO %[1]s.migrations (name, group_id) SELECT '%[2]s', coalesce(max(group_id), 0) + 1 FROM %[1]s.migrations;\n"
+	noteTakenBack = "DELETE FROM %[1]s.migrations WHERE name = '%[2]s';\n"
+)
 
 type templateData struct{ Schema string }
 

@@ -80,7 +80,10 @@ const newestContract = `SELECT ` + contractColumns + ` FROM orchestrator.task_co
 // NewestContract returns the contract of one task type that was stored last,
 // or ErrNoContract.
 func (s *Store) NewestContract(ctx context.Context, taskType string) (Contract, error) {
-	found, err := s.contracts(ctx, newestContract, taskType)
+	return one(s.contracts(ctx, newestContract, taskType))
+}
+
+func one(found []Contract, err error) (Contract, error) {
 	if err == nil && len(found) == 0 {
 		err = ErrNoContract
 	}
@@ -88,6 +91,13 @@ func (s *Store) NewestContract(ctx context.Context, taskType string) (Contract, 
 		return Contract{}, err
 	}
 	return found[0], nil
+}
+
+const contractByID = `SELECT ` + contractColumns + ` FROM orchestrator.task_contracts WHERE id = $1`
+
+// ContractByID returns one contract, or ErrNoContract.
+func (s *Store) ContractByID(ctx context.Context, id int32) (Contract, error) {
+	return one(s.contracts(ctx, contractByID, id))
 }
 
 const taskTypes = `SELECT DISTINCT task_type FROM orchestrator.task_contracts`
