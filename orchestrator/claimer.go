@@ -79,8 +79,12 @@ func (c *claimer) wake(l lane) {
 	signal(c.woken)
 }
 
-// wakeAfter says that a task will be ready in d.
+// wakeAfter says that a task will be ready in d. What is further away than the
+// next poll is left to it.
 func (c *claimer) wakeAfter(d time.Duration) {
+	if d > c.w.config.ClaimInterval {
+		return
+	}
 	c.mu.Lock()
 	c.dues = append(c.dues, time.Now().Add(d))
 	c.mu.Unlock()
@@ -144,11 +148,14 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	if !c.w.lease.holds(s) {
 		return awaitTasks, nil // a new session is on its way
 	}
+	wants, total := c.w.pool.wants()
+	if len(wants) == 0 {
+		return awaitRoom, nil // what there is to claim is looked up when there is room
+	}
 	c.heat()
 	if err := c.lookBack(ctx); err != nil {
 		return 0, err
 	}
-	wants, total := c.w.pool.wants()
 	req, lanes := c.request(wants, total)
 	if len(lanes) == 0 {
 		if c.anyReady() {
@@ -203,9 +210,6 @@ func (c *claimer) disown(ctx context.Context) error {
 // the same priority take turns at being served first.
 func (c *claimer) request(wants map[string]int, total int) (store.ClaimRequest, []lane) {
 	known := c.w.routes.contracts.Load()
-	if total == 0 {
-		return store.ClaimRequest{}, nil
-	}
 	req := store.ClaimRequest{Limit: total, Known: known.newest, Foreign: known.foreign}
 	lanes := make([]lane, 0, len(c.lanes))
 	for l, cur := range c.lanes {
