@@ -10,7 +10,7 @@ help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Index the Go source tree as tasks on a private PostgreSQL: the main job.
-	@$(GO) run ./cmd/orchestrator dev --ephemeral -- $(GO) run ./examples/stdlib-index
+	@$(GO) run ./examples/stdlib-index
 
 test: ## Run all tests with the race detector (about five minutes).
 	$(GO) test -race ./...
