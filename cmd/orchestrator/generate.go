@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/task-orchestrator/task-orchestrator/generate"
+)
+
+func (c *cli) generateCommand() *cobra.Command {
+	var config generate.Config
+	var format specFormat
+	cmd := &cobra.Command{
+		Use:   "generate",
+		Short: "Generate the Go package of a spec",
+		Long: `Generate the Go package of a spec.
+
+Only files whose content changes are written, and files of earlier runs that
+are no longer needed are removed. When the spec has mistakes, all of them are
+printed and nothing is written.`,
+		Example: `  //go:generate go tool orchestrator generate
+  orchestrator generate --check    # in CI`,
+		GroupID: groupBuild,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			report, err := generate.Run(config)
+			switch {
+			case errors.Is(err, generate.ErrSpec):
+				return c.printMistakes(report.Mistakes, filepath.Dir(config.Spec), format)
+			case errors.Is(err, fs.ErrNotExist):
+				return noSpec(config.Spec, err)
+			case errors.Is(err, generate.ErrStale):
+				fmt.Fprint(c.stdout, report.Diff)
+				return fmt.Errorf("%s is not what %s generates: run `orchestrator generate`", report.Out, config.Spec)
+			case err != nil:
+				return err
+			case config.Check:
+				return nil
+			}
+			for _, name := range report.Written {
+				fmt.Fprintln(c.stdout, "wrote", filepath.Join(report.Out, name))
+			}
+			for _, name := range report.Removed {
+				fmt.Fprintln(c.stdout, "removed", filepath.Join(report.Out, name))
+			}
+			return nil
+		},
+	}
+	specFlags(cmd, &config.Spec, &format)
+	cmd.Flags().StringVar(&config.Out, "out", "", "directory of the package (default: beside the spec, named like the package)")
+	cmd.Flags().BoolVar(&config.Check, "check", false, "write nothing; print a diff and fail when the package is stale")
+	return cmd
+}

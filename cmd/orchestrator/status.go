@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator"
+)
+
+func (c *cli) statusCommand() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use:   "status",
+		Short: "Count tasks by queue and state, and list the workers",
+		Long: `Count tasks by queue and state, and list the workers.
+
+Counted is what has not finished: ready and running tasks, those scheduled for
+later, those waiting for a retry, and dead letters.`,
+		GroupID: groupLook,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withClient(cmd.Context(), func(client *orchestrator.Client) error {
+				status, err := client.Status(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if c.json {
+					return c.printJSON(status)
+				}
+				c.printQueues(status)
+				fmt.Fprintln(c.stdout)
+				c.printWorkers(status)
+				return nil
+			})
+		},
+	})
+}
+
+func (c *cli) printQueues(s orchestrator.Status) {
+	if len(s.Queues) == 0 {
+		fmt.Fprintln(c.stdout, "No tasks are waiting, running or dead.")
+		return
+	}
+	rows := newTable(c.stdout, "QUEUE", "READY", "RUNNING", "SCHEDULED", "RETRYING", "DEAD", "OLDEST READY", "WORKERS")
+	var alone []string
+	for _, q := range s.Queues {
+		oldest := "-"
+		if q.Ready > 0 {
+			oldest = span(q.OldestReady)
+		}
+		rows.row(q.Queue, number(q.Ready), number(q.Running), number(q.Scheduled), number(q.Retrying), number(q.Dead), oldest, strconv.Itoa(q.Workers))
+		if q.Ready > 0 && q.Workers == 0 {
+			alone = append(alone, q.Queue)
+		}
+	}
+	rows.flush()
+	if len(alone) > 0 {
+		fmt.Fprintf(c.stdout, "\nNo worker works %s: ready tasks wait there.\n", strings.Join(alone, ", "))
+	}
+}
+
+func (c *cli) printWorkers(s orchestrator.Status) {
+	if len(s.Workers) == 0 {
+		fmt.Fprintln(c.stdout, "No worker is running.")
+		return
+	}
+	rows := newTable(c.stdout, "WORKER", "HOST", "PID", "BUSY", "QUEUES", "UP", "HEARTBEAT", "STATE")
+	for _, w := range s.Workers {
+		rows.row(strconv.FormatInt(w.ID, 10), oneLine(w.Host, 40), strconv.Itoa(w.PID), fmt.Sprintf("%d of %d", w.Busy, w.Slots),
+			strings.Join(w.Queues, ","), span(s.Now.Sub(w.StartedAt)), age(s.Now, w.HeartbeatAt), workerState(w))
+	}
+	rows.flush()
+}
+
+func workerState(w orchestrator.WorkerStatus) string {
+	state := "working"
+	switch {
+	case !w.Alive:
+		state = "lost" // its tasks go to others
+	case w.Draining:
+		state = "draining"
+	case w.Idle:
+		state = "idle"
+	}
+	if w.Leader {
+		state += ", leader"
+	}
+	return state
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator"
+)
+
+func (c *cli) tasksCommand() *cobra.Command {
+	return subcommands(&cobra.Command{
+		Use:     "tasks",
+		Short:   "List tasks, or show one",
+		GroupID: groupLook,
+	}, c.tasksListCommand(), c.tasksShowCommand())
+}
+
+// taskID reads an id from the command line.
+func taskID(text string) (orchestrator.TaskID, error) {
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || id <= 0 {
+		return 0, fmt.Errorf("%q is not a task id: want a number, as `orchestrator tasks list` prints it", text)
+	}
+	return orchestrator.TaskID(id), nil
+}
+
+// chooseFlags are the flags that choose tasks by what they are.
+type chooseFlags struct {
+	types, queues, codes []string
+	since                delay
+}
+
+func (f *chooseFlags) register(cmd *cobra.Command, since string) {
+	cmd.Flags().StringSliceVar(&f.types, "type", nil, "only of these task types")
+	cmd.Flags().StringSliceVar(&f.queues, "queue", nil, "only in these queues")
+	cmd.Flags().StringSliceVar(&f.codes, "code", nil, "only those whose last error has one of these codes")
+	cmd.Flags().Var(&f.since, "since", since)
+}
+
+func (f *chooseFlags) errorCodes() []orchestrator.Code {
+	var codes []orchestrator.Code
+	for _, code := range f.codes {
+		codes = append(codes, orchestrator.Code(code))
+	}
+	return codes
+}
+
+// sinceTime is the moment --since means; zero without it.
+func (f *chooseFlags) sinceTime(now time.Time) time.Time {
+	if f.since == 0 {
+		return time.Time{}
+	}
+	return now.Add(-time.Duration(f.since))
+}
+
+// errorCell is a task's last error in one line.
+func errorCell(t *orchestrator.TaskInfo) string {
+	last := t.LastError()
+	switch {
+	case last == nil:
+		return ""
+	case last.Code == "" || string(last.Code) == last.Message:
+		return oneLine(last.Message, 60)
+	}
+	return oneLine(string(last.Code)+": "+last.Message, 60)
+}
