@@ -6,11 +6,14 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
 )
 
-// Handler ties the user's handler h to the generated function that decodes
-// for it and calls it. That function takes h as any, so that generated code
-// needs no closure a task: the compiler copies closures wherever it inlines.
-func Handler(h any, handle func(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error)) orchestrator.Handler {
-	return handler{h, handle}
+// Register registers the user's handler h by way of the generated function
+// that decodes for it and calls it. That function takes h as any, so that
+// generated code needs no closure a task: the compiler copies closures and
+// small functions wherever it inlines, and a large package pays for it.
+//
+//go:noinline
+func Register(m *orchestrator.Mux, d *orchestrator.Definition, h any, handle func(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error)) {
+	m.Handle(d, handler{h, handle})
 }
 
 type handler struct {

@@ -16,14 +16,12 @@ import (
 
 // String writes a string. Invalid UTF-8 and NUL are violations.
 func (w *Writer) String(name, v string) {
-	w.key(name)
-	w.quote(v)
+	w.buf = w.quote(w.key(name), v)
 }
 
 // Bool writes a bool.
 func (w *Writer) Bool(name string, v bool) {
-	w.key(name)
-	w.buf = strconv.AppendBool(w.buf, v)
+	w.buf = strconv.AppendBool(w.key(name), v)
 }
 
 // Int writes an int.
@@ -31,32 +29,27 @@ func (w *Writer) Int(name string, v int) { w.Int64(name, int64(v)) }
 
 // Int64 writes an int64, in all its digits.
 func (w *Writer) Int64(name string, v int64) {
-	w.key(name)
-	w.buf = strconv.AppendInt(w.buf, v, 10)
+	w.buf = strconv.AppendInt(w.key(name), v, 10)
 }
 
 // Float64 writes a float64. NaN and the infinities are violations.
 func (w *Writer) Float64(name string, v float64) {
-	w.key(name)
+	w.buf = canonical.AppendFloat(w.key(name), v)
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		w.Fail("must be a finite number")
-		return
 	}
-	w.buf = canonical.AppendFloat(w.buf, v)
 }
 
 // Decimal writes a decimal as a string.
 func (w *Writer) Decimal(name string, v orchestrator.Decimal) {
-	w.key(name)
-	w.plain(v.String())
+	w.buf = plain(w.key(name), v.String())
 }
 
 // Bytes writes base64, and nil as the empty string.
 func (w *Writer) Bytes(name string, v []byte) {
-	w.key(name)
-	w.buf = append(w.buf, '"')
-	w.buf = base64.StdEncoding.AppendEncode(w.buf, v)
-	w.buf = append(w.buf, '"')
+	b := append(w.key(name), '"')
+	b = base64.StdEncoding.AppendEncode(b, v)
+	w.buf = append(b, '"')
 }
 
 // UUID writes a UUID of a required field: the zero one is a violation.
@@ -69,10 +62,8 @@ func (w *Writer) UUID(name string, v orchestrator.UUID) {
 
 // AnyUUID writes a UUID that may be zero.
 func (w *Writer) AnyUUID(name string, v orchestrator.UUID) {
-	w.key(name)
-	w.buf = append(w.buf, '"')
-	w.buf = canonical.AppendUUID(w.buf, v)
-	w.buf = append(w.buf, '"')
+	b := canonical.AppendUUID(append(w.key(name), '"'), v)
+	w.buf = append(b, '"')
 }
 
 // Time writes the time of a required field: the zero one is a violation.
@@ -85,13 +76,11 @@ func (w *Writer) Time(name string, v time.Time) {
 
 // AnyTime writes a time that may be zero, as RFC 3339 with nanoseconds.
 func (w *Writer) AnyTime(name string, v time.Time) {
-	w.key(name)
-	w.buf = append(w.buf, '"')
-	var err error
-	if w.buf, err = v.AppendText(w.buf); err != nil {
+	b, err := v.AppendText(append(w.key(name), '"'))
+	w.buf = append(b, '"')
+	if err != nil {
 		w.Fail("must be in the years 0 to 9999, at whole minutes from UTC")
 	}
-	w.buf = append(w.buf, '"')
 }
 
 // Date writes the date of a required field: the zero one is a violation.
@@ -104,26 +93,23 @@ func (w *Writer) Date(name string, v orchestrator.Date) {
 
 // AnyDate writes a date that may be zero.
 func (w *Writer) AnyDate(name string, v orchestrator.Date) {
-	w.key(name)
 	text, err := v.MarshalText()
+	w.buf = plain(w.key(name), string(text))
 	if err != nil {
 		w.Fail("must be in the years 1 to 9999")
 	}
-	w.plain(string(text))
 }
 
 // Duration writes an ISO 8601 duration.
 func (w *Writer) Duration(name string, v orchestrator.Duration) {
-	w.key(name)
-	w.buf = append(w.buf, '"')
-	w.buf = v.Append(w.buf)
-	w.buf = append(w.buf, '"')
+	b := v.Append(append(w.key(name), '"'))
+	w.buf = append(b, '"')
 }
 
 // Any writes JSON that the caller brings, and nil as null. Malformed JSON, and
 // what PostgreSQL could not store (NUL, lone surrogates), are violations.
 func (w *Writer) Any(name string, v json.RawMessage) {
-	w.key(name)
+	w.buf = w.key(name)
 	switch {
 	case v == nil:
 		w.buf = append(w.buf, "null"...)
@@ -140,8 +126,7 @@ func (w *Writer) Any(name string, v json.RawMessage) {
 
 // Null writes the null of an absent element of a list or map.
 func (w *Writer) Null(name string) {
-	w.key(name)
-	w.buf = append(w.buf, "null"...)
+	w.buf = append(w.key(name), "null"...)
 }
 
 // Enum writes a string that must be one of values.
@@ -161,21 +146,21 @@ const (
 	noNUL    = "must not contain NUL"
 )
 
-// plain writes a string that needs no escapes.
-func (w *Writer) plain(s string) {
-	w.buf = append(w.buf, '"')
-	w.buf = append(w.buf, s...)
-	w.buf = append(w.buf, '"')
+// plain appends a string that needs no escapes.
+func plain(b []byte, s string) []byte {
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }
 
-// quote writes a string of any content.
-func (w *Writer) quote(s string) {
-	b := append(w.buf, '"')
+// quote appends a string of any content.
+func (w *Writer) quote(b []byte, s string) []byte {
+	b = append(b, '"')
 	problem := ""
-	start := 0
+	start := 0 // of what is not yet appended
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+		if isPlain[c] {
 			i++
 			continue
 		}
@@ -187,30 +172,43 @@ func (w *Writer) quote(s string) {
 			i += size
 			continue
 		}
-		b = append(b, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\t':
-			b = append(b, '\\', 't')
-		case 0:
+		if c == 0 {
 			problem = noNUL
-		default:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
+		b = append(b, s[start:i]...)
+		b = appendEscape(b, c)
 		i++
 		start = i
 	}
 	b = append(b, s[start:]...)
-	w.buf = append(b, '"')
+	b = append(b, '"')
 	if problem != "" {
 		w.Fail(problem)
 	}
+	return b
 }
+
+func appendEscape(b []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(b, '\\', c)
+	case '\n':
+		return append(b, '\\', 'n')
+	case '\r':
+		return append(b, '\\', 'r')
+	case '\t':
+		return append(b, '\\', 't')
+	}
+	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+}
+
+// isPlain tells the ASCII characters that stand for themselves in a JSON string.
+var isPlain = func() (table [256]bool) {
+	for c := byte(' '); c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
 
 const hexDigits = "0123456789abcdef"
 

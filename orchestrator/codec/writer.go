@@ -116,8 +116,7 @@ func (w *Writer) BeginList(name string) { w.begin(name, list, '[') }
 func (w *Writer) EndList() { w.end(']') }
 
 func (w *Writer) begin(name string, kind containerKind, bracket byte) {
-	w.key(name)
-	w.buf = append(w.buf, bracket)
+	w.buf = append(w.key(name), bracket)
 	w.outer = append(w.outer, w.top)
 	w.top = frame{kind: kind, name: name}
 }
@@ -129,22 +128,25 @@ func (w *Writer) end(bracket byte) {
 	w.outer = w.outer[:len(w.outer)-1]
 }
 
-// key writes what stands before a value: a comma, and the name with its colon.
-func (w *Writer) key(name string) {
+// key appends what stands before a value: a comma, and the name with its colon.
+// It returns the buffer for the caller to append to and store, so that a value
+// costs one store of w.buf.
+func (w *Writer) key(name string) []byte {
 	w.name = name
+	b := w.buf
 	if w.top.len > 0 {
-		w.buf = append(w.buf, ',')
+		b = append(b, ',')
 	}
 	w.top.len++
 	switch w.top.kind {
 	case object: // a field's name needs no escapes
-		w.buf = append(w.buf, '"')
-		w.buf = append(w.buf, name...)
-		w.buf = append(w.buf, '"', ':')
+		b = append(b, '"')
+		b = append(b, name...)
+		b = append(b, '"', ':')
 	case mapping:
-		w.quote(name)
-		w.buf = append(w.buf, ':')
+		b = append(w.quote(b, name), ':')
 	}
+	return b
 }
 
 // Fail records a violation of the value written last.

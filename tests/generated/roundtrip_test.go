@@ -264,7 +264,7 @@ func placeOrder(d *drawer) everything.PlaceOrderPayload {
 		Check:    d.coin("check"),
 		Type:     validText().Draw(d.T, "type"),
 	}
-	p.HTTPURL = pick(d, "https://example.com/?a=b#c", "not a uri") //nolint:staticcheck // a deprecated field is encoded too
+	p.HTTPURL = pick(d, "https://example.com/?a=b#c", "not a uri") //lint:ignore SA1019 deprecated fields are encoded too
 	if d.coin("has account") {
 		p.AccountID = new(rapid.Int64().Draw(d.T, "account"))
 	}

@@ -108,7 +108,7 @@ type EmailSendHandler interface {
 
 // RegisterEmailSend lets h work email:send tasks.
 func RegisterEmailSend(m *orchestrator.Mux, h EmailSendHandler) {
-	m.Handle(EmailSend.Definition, codec.Handler(h, handleEmailSend))
+	codec.Register(m, EmailSend.Definition, h, handleEmailSend)
 }
 
 func handleEmailSend(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -138,11 +138,14 @@ func EnqueueEmailSendMany(ctx context.Context, e orchestrator.Enqueuer, payloads
 		addEmailSend(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[EmailSendResult], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[EmailSendResult]{TaskRef: refs[i], Decode: decodeEmailSendResult}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupEmailSend refers to a task of type email:send that was enqueued elsewhere.

@@ -59,7 +59,7 @@ type LedgerPostHandler interface {
 
 // RegisterLedgerPost lets h work ledger:post tasks.
 func RegisterLedgerPost(m *orchestrator.Mux, h LedgerPostHandler) {
-	m.Handle(LedgerPost.Definition, codec.Handler(h, handleLedgerPost))
+	codec.Register(m, LedgerPost.Definition, h, handleLedgerPost)
 }
 
 func handleLedgerPost(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -85,11 +85,14 @@ func EnqueueLedgerPostMany(ctx context.Context, e orchestrator.Enqueuer, payload
 		addLedgerPost(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[orchestrator.None], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[orchestrator.None]{TaskRef: refs[i], Decode: codec.DecodeNone}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupLedgerPost refers to a task of type ledger:post that was enqueued elsewhere.

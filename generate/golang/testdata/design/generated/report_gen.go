@@ -55,7 +55,7 @@ type ReportDigestHandler interface {
 
 // RegisterReportDigest lets h work report:digest tasks.
 func RegisterReportDigest(m *orchestrator.Mux, h ReportDigestHandler) {
-	m.Handle(ReportDigest.Definition, codec.Handler(h, handleReportDigest))
+	codec.Register(m, ReportDigest.Definition, h, handleReportDigest)
 }
 
 func handleReportDigest(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -81,11 +81,14 @@ func EnqueueReportDigestMany(ctx context.Context, e orchestrator.Enqueuer, paylo
 		addReportDigest(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[orchestrator.None], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[orchestrator.None]{TaskRef: refs[i], Decode: codec.DecodeNone}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupReportDigest refers to a task of type report:digest that was enqueued elsewhere.

@@ -58,7 +58,7 @@ type CleanupHandler interface {
 
 // RegisterCleanup lets h work cleanup tasks.
 func RegisterCleanup(m *orchestrator.Mux, h CleanupHandler) {
-	m.Handle(Cleanup.Definition, codec.Handler(h, handleCleanup))
+	codec.Register(m, Cleanup.Definition, h, handleCleanup)
 }
 
 func handleCleanup(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -84,11 +84,14 @@ func EnqueueCleanupMany(ctx context.Context, e orchestrator.Enqueuer, payloads [
 		addCleanup(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[orchestrator.None], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[orchestrator.None]{TaskRef: refs[i], Decode: codec.DecodeNone}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupCleanup refers to a task of type cleanup that was enqueued elsewhere.

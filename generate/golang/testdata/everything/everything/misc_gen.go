@@ -61,7 +61,7 @@ type MiscTypesHandler interface {
 
 // RegisterMiscTypes lets h work misc:types tasks.
 func RegisterMiscTypes(m *orchestrator.Mux, h MiscTypesHandler) {
-	m.Handle(MiscTypes.Definition, codec.Handler(h, handleMiscTypes))
+	codec.Register(m, MiscTypes.Definition, h, handleMiscTypes)
 }
 
 func handleMiscTypes(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -87,11 +87,14 @@ func EnqueueMiscTypesMany(ctx context.Context, e orchestrator.Enqueuer, payloads
 		addMiscTypes(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[orchestrator.None], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[orchestrator.None]{TaskRef: refs[i], Decode: codec.DecodeNone}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupMiscTypes refers to a task of type misc:types that was enqueued elsewhere.

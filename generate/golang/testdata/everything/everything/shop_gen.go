@@ -272,7 +272,7 @@ type PlaceOrderHandler interface {
 
 // RegisterPlaceOrder lets h work shop:order tasks.
 func RegisterPlaceOrder(m *orchestrator.Mux, h PlaceOrderHandler) {
-	m.Handle(PlaceOrder.Definition, codec.Handler(h, handlePlaceOrder))
+	codec.Register(m, PlaceOrder.Definition, h, handlePlaceOrder)
 }
 
 func handlePlaceOrder(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -305,11 +305,14 @@ func EnqueuePlaceOrderMany(ctx context.Context, e orchestrator.Enqueuer, payload
 		addPlaceOrder(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[PlaceOrderResult], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[PlaceOrderResult]{TaskRef: refs[i], Decode: decodePlaceOrderResult}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupPlaceOrder refers to a task of type shop:order that was enqueued elsewhere.
@@ -379,7 +382,7 @@ type ShopRefundHandler interface {
 
 // RegisterShopRefund lets h work shop:refund tasks.
 func RegisterShopRefund(m *orchestrator.Mux, h ShopRefundHandler) {
-	m.Handle(ShopRefund.Definition, codec.Handler(h, handleShopRefund))
+	codec.Register(m, ShopRefund.Definition, h, handleShopRefund)
 }
 
 func handleShopRefund(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -410,11 +413,14 @@ func EnqueueShopRefundMany(ctx context.Context, e orchestrator.Enqueuer, payload
 		addShopRefund(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[SecretValue], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[SecretValue]{TaskRef: refs[i], Decode: decodeShopRefundResult}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupShopRefund refers to a task of type shop:refund that was enqueued elsewhere.

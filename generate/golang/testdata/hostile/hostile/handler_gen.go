@@ -206,7 +206,7 @@ type HandlerOneHandler interface {
 
 // RegisterHandlerOne lets h work handler:one tasks.
 func RegisterHandlerOne(m *orchestrator.Mux, h HandlerOneHandler) {
-	m.Handle(HandlerOne.Definition, codec.Handler(h, handleHandlerOne))
+	codec.Register(m, HandlerOne.Definition, h, handleHandlerOne)
 }
 
 func handleHandlerOne(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -240,11 +240,14 @@ func EnqueueHandlerOneMany(ctx context.Context, e orchestrator.Enqueuer, payload
 		addHandlerOne(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[HandlerOneResult], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[HandlerOneResult]{TaskRef: refs[i], Decode: decodeHandlerOneResult}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupHandlerOne refers to a task of type handler:one that was enqueued elsewhere.

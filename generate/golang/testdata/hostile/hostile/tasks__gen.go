@@ -52,7 +52,7 @@ type TasksHandler interface {
 
 // RegisterTasks lets h work tasks tasks.
 func RegisterTasks(m *orchestrator.Mux, h TasksHandler) {
-	m.Handle(Tasks.Definition, codec.Handler(h, handleTasks))
+	codec.Register(m, Tasks.Definition, h, handleTasks)
 }
 
 func handleTasks(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -78,11 +78,14 @@ func EnqueueTasksMany(ctx context.Context, e orchestrator.Enqueuer, payloads []T
 		addTasks(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[orchestrator.None], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[orchestrator.None]{TaskRef: refs[i], Decode: codec.DecodeNone}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupTasks refers to a task of type tasks that was enqueued elsewhere.

@@ -57,7 +57,7 @@ type TestWindowsHandler interface {
 
 // RegisterTestWindows lets h work test:windows tasks.
 func RegisterTestWindows(m *orchestrator.Mux, h TestWindowsHandler) {
-	m.Handle(TestWindows.Definition, codec.Handler(h, handleTestWindows))
+	codec.Register(m, TestWindows.Definition, h, handleTestWindows)
 }
 
 func handleTestWindows(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -83,11 +83,14 @@ func EnqueueTestWindowsMany(ctx context.Context, e orchestrator.Enqueuer, payloa
 		addTestWindows(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[orchestrator.None], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[orchestrator.None]{TaskRef: refs[i], Decode: codec.DecodeNone}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupTestWindows refers to a task of type test:windows that was enqueued elsewhere.

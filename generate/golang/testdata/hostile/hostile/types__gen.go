@@ -52,7 +52,7 @@ type AllTypesHandler interface {
 
 // RegisterAllTypes lets h work types tasks.
 func RegisterAllTypes(m *orchestrator.Mux, h AllTypesHandler) {
-	m.Handle(AllTypes.Definition, codec.Handler(h, handleAllTypes))
+	codec.Register(m, AllTypes.Definition, h, handleAllTypes)
 }
 
 func handleAllTypes(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -78,11 +78,14 @@ func EnqueueAllTypesMany(ctx context.Context, e orchestrator.Enqueuer, payloads 
 		addAllTypes(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[orchestrator.None], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[orchestrator.None]{TaskRef: refs[i], Decode: codec.DecodeNone}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupAllTypes refers to a task of type types that was enqueued elsewhere.
@@ -157,7 +160,7 @@ type TypesOfHandler interface {
 
 // RegisterTypesOf lets h work types:of tasks.
 func RegisterTypesOf(m *orchestrator.Mux, h TypesOfHandler) {
-	m.Handle(TypesOf.Definition, codec.Handler(h, handleTypesOf))
+	codec.Register(m, TypesOf.Definition, h, handleTypesOf)
 }
 
 func handleTypesOf(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -183,11 +186,14 @@ func EnqueueTypesOfMany(ctx context.Context, e orchestrator.Enqueuer, payloads [
 		addTypesOf(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[orchestrator.None], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[orchestrator.None]{TaskRef: refs[i], Decode: codec.DecodeNone}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupTypesOf refers to a task of type types:of that was enqueued elsewhere.

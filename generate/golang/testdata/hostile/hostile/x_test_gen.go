@@ -76,7 +76,7 @@ type XTestHandler interface {
 
 // RegisterXTest lets h work x_test tasks.
 func RegisterXTest(m *orchestrator.Mux, h XTestHandler) {
-	m.Handle(XTest.Definition, codec.Handler(h, handleXTest))
+	codec.Register(m, XTest.Definition, h, handleXTest)
 }
 
 func handleXTest(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
@@ -103,11 +103,14 @@ func EnqueueXTestMany(ctx context.Context, e orchestrator.Enqueuer, payloads []X
 		addXTest(b, &payloads[i])
 	}
 	refs, err := b.Enqueue(ctx, e, opts)
+	if err != nil {
+		return nil, err
+	}
 	handles := make([]orchestrator.Handle[orchestrator.None], len(refs))
 	for i := range refs {
 		handles[i] = orchestrator.Handle[orchestrator.None]{TaskRef: refs[i], Decode: codec.DecodeNone}
 	}
-	return handles, err
+	return handles, nil
 }
 
 // LookupXTest refers to a task of type x_test that was enqueued elsewhere.
