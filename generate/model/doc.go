@@ -6,6 +6,7 @@
 //	resolve.go      the order of the steps
 //	settings.go     engine's defaults < defaults < policy < task
 //	types.go        definitions -> types; constraints.go and defaults.go check them
+//	slo.go          service levels, and at which bounds they are measured
 //	literal.go      scalars read by a declared type
 //	value.go        whole values against a type: the payloads of schedules
 //	fieldpath.go    group, concurrency.by and idempotency.key

@@ -11,7 +11,7 @@ func dump(s *Spec) string {
 	d := &dumper{}
 	d.line(0, "package %s from %s", s.Package, strings.Join(s.Files, ", "))
 	for _, q := range s.Queues {
-		d.line(0, "queue %s = Queue%s per_worker=%d total=%d%s at %s", q.Name, q.GoName, q.PerWorker, q.Total, rateText(q.RateLimit), q.Position)
+		d.line(0, "queue %s = Queue%s per_worker=%d total=%d%s%s at %s", q.Name, q.GoName, q.PerWorker, q.Total, rateText(q.RateLimit), sloText(q.SLO), q.Position)
 		d.note(1, q.Description)
 	}
 	for _, segment := range s.Segments {
@@ -78,7 +78,7 @@ func (d *dumper) task(t *Task) {
 	if t.Result != nil {
 		d.line(1, "result %s", t.Result.GoName)
 	}
-	d.line(1, "queue %s priority=%d timeout=%s deadline=%s ttl=%s retention=%s%s", t.Queue.Name, t.Priority, t.Timeout, t.Deadline, t.TTL, t.Retention, rateText(t.RateLimit))
+	d.line(1, "queue %s priority=%d timeout=%s deadline=%s ttl=%s retention=%s%s%s", t.Queue.Name, t.Priority, t.Timeout, t.Deadline, t.TTL, t.Retention, rateText(t.RateLimit), sloText(t.SLO))
 	d.line(1, "retry %d %s %s..%s x%g jitter=%s", t.Retry.MaxAttempts, t.Retry.Backoff, t.Retry.BaseDelay, t.Retry.MaxDelay, t.Retry.Multiplier, t.Retry.Jitter)
 	for _, c := range t.Retry.GiveUpOn {
 		d.line(2, "%s = %q", c.GoName, c.Name)
@@ -118,6 +118,13 @@ func rateText(r *Rate) string {
 		return ""
 	}
 	return fmt.Sprintf(" rate=%d per %s burst=%d", r.Count, r.Per, r.Burst)
+}
+
+func sloText(s *SLO) string {
+	if s == nil {
+		return ""
+	}
+	return fmt.Sprintf(" slo start_within=%s succeed=%s", s.StartWithin, s.Succeed)
 }
 
 func refText(r *Ref) string {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/generate/diagnostic"
+	"github.com/task-orchestrator/task-orchestrator/generate/spec"
 )
 
 // Spec is a whole checked and resolved specification. Every slice is sorted
@@ -51,8 +52,19 @@ type Queue struct {
 	PerWorker   int // tasks of this queue one worker runs at a time; 0 when not declared (the engine's default applies)
 	Total       int // tasks of this queue all workers run at a time; 0 is unlimited
 	RateLimit   *Rate
+	SLO         *SLO // of all its tasks together; nil without one
 	Position    Position
 }
+
+// SLO is what is promised of tasks; at least one of the two is set. It steers
+// nothing at run time: rules and dashboards are made from it.
+type SLO struct {
+	StartWithin time.Duration // from when a task is ready to its start; 0 is no promise
+	Succeed     Share         // of the tasks that end; 0 is no promise
+}
+
+// Share is a part of the whole in millionths: 995,000 is 99.5%.
+type Share = spec.Percent
 
 // Rate is `rate_limit`: Count events per Per, at most Burst at once.
 type Rate struct {
@@ -80,6 +92,7 @@ type Task struct {
 	OnDead      string // "skip" (default) | "block"; "" without a group
 	RateLimit   *Rate
 	Concurrency *Concurrency
+	SLO         *SLO // nil without one
 	// Payload and Result are object types. Payload is never nil: a task
 	// without one has an object without fields. Result is nil when the task
 	// has none. `payload: Name` gives the named type itself, so that its GoName

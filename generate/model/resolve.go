@@ -124,6 +124,7 @@ func (r *resolver) resolveQueues() {
 			PerWorker:   q.PerWorker.V,
 			Total:       q.Total.V,
 			RateLimit:   r.rate(q.RateLimit),
+			SLO:         r.slo(q.SLO),
 			Position:    q.Name.Node.Place.Position,
 		}
 		r.queues[queue.Name] = queue

@@ -70,6 +70,10 @@ func merge(base, over spec.Settings) spec.Settings {
 		Retention: first(over.Retention, base.Retention),
 		Group:     first(over.Group, base.Group),
 		OnDead:    first(over.OnDead, base.OnDead),
+		SLO: spec.SLO{
+			StartWithin: first(over.SLO.StartWithin, base.SLO.StartWithin),
+			Succeed:     first(over.SLO.Succeed, base.SLO.Succeed),
+		},
 	}
 }
 
@@ -119,6 +123,7 @@ func (r *resolver) applySettings(task *Task, t *spec.Task) {
 	task.TTL = s.TTL.V
 	task.Retention = s.Retention.V
 	task.RateLimit = r.rate(s.RateLimit)
+	task.SLO = r.slo(s.SLO)
 	r.applyRetry(task, s.Retry)
 	r.applyFieldSettings(task, t, s)
 	task.Settings = listSettings(task, t, s)
@@ -243,6 +248,8 @@ func listSettings(task *Task, t *spec.Task, s spec.Settings) []Setting {
 		addValue(add, "group", s.Group, wordList)
 		addValue(add, "on_dead", s.OnDead, plain)
 	}
+	addValue(add, "slo.start_within", s.SLO.StartWithin, durationOrNone)
+	addValue(add, "slo.succeed", s.SLO.Succeed, shareOrNone)
 	return list
 }
 

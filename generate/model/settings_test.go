@@ -46,6 +46,10 @@ func drawSettings(t *rapid.T, name string) spec.Settings {
 		RateLimit:   limit,
 		Concurrency: spec.Concurrency{Total: maybe(t, name+" total", 1, 2)},
 		Group:       maybe(t, name+" group", words, others),
+		SLO: spec.SLO{
+			StartWithin: maybe(t, name+" start within", time.Second, time.Minute),
+			Succeed:     maybe(t, name+" succeed", spec.Percent(990_000), spec.Percent(0)),
+		},
 	}
 }
 

@@ -48,6 +48,8 @@ func TestEditorSchemaRefusesMistakes(t *testing.T) {
 		"tasks: {a:b: {timeout: 30s, concurrency: {total: 3}, payload: {id: {enum: [a]}}}}\n",
 		"schedules: {a: {task: \"a:b\", cron: \"@daily\"}}\n",
 		"queues: {a: {concurrency: {total: 5}}}\n",
+		"queues: {a: {slo: {start_within: 30s, succeed: 99.5%}}}\n",
+		"tasks: {a:b: {slo: {start_within: none, succeed: 0.5%}}}\n",
 	} {
 		require.NoError(t, schema.Validate(parsed(t, good+control)), control)
 	}
@@ -93,6 +95,12 @@ func TestEditorSchemaRefusesMistakes(t *testing.T) {
 		"unknown key in a policy":  "policies: {patient: {timout: 5m}}",
 		"go_name":                  "tasks: {a:b: {go_name: sendMail}}",
 		"concurrency without keys": "queues: {a: {concurrency: 5}}",
+		"empty slo":                "tasks: {a:b: {slo: {}}}",
+		"unknown slo key":          "tasks: {a:b: {slo: {latency: 30s}}}",
+		"none of a queue":          "queues: {a: {slo: {succeed: none}}}",
+		"percent without sign":     "queues: {a: {slo: {succeed: 99.5}}}",
+		"all of them":              "tasks: {a:b: {slo: {succeed: 100%}}}",
+		"none of them":             "tasks: {a:b: {slo: {succeed: 0.00%}}}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -54,6 +54,13 @@ type Settings struct {
 	Retention   Value[time.Duration]
 	Group       Value[[]Value[string]]
 	OnDead      Value[string]
+	SLO         SLO
+}
+
+// SLO is an `slo` mapping.
+type SLO struct {
+	StartWithin Value[time.Duration] // 0 is `none`
+	Succeed     Value[Percent]       // 0 is `none`
 }
 
 // Retry is a `retry` mapping.
@@ -103,6 +110,7 @@ type Queue struct {
 	PerWorker   Value[int]
 	Total       Value[int]
 	RateLimit   RateLimit
+	SLO         SLO
 }
 
 // Type is an entry of `types`.

@@ -1,5 +1,7 @@
 package spec
 
+import "time"
+
 // misplaced tells where keys belong that are often written one level too high
 // or by another name.
 var misplaced = map[string]string{
@@ -19,6 +21,8 @@ var misplaced = map[string]string{
 	"on_duplicate": "it belongs under idempotency: {on_duplicate: ...}",
 	"cron":         "schedules have a section of their own: schedules: {a_name: {task: ..., cron: ...}}",
 	"schedule":     "schedules have a section of their own: schedules: {a_name: {task: ..., cron: ...}}",
+	"start_within": "it belongs under slo: {start_within: ...}",
+	"succeed":      "it belongs under slo: {succeed: ...}",
 	"input":        "write payload",
 	"args":         "write payload",
 	"output":       "write result",
@@ -39,6 +43,7 @@ func (r *reader) settings(s *Settings) []entry {
 		{"retention", func(_, v *Node) { s.Retention = r.duration(v) }},
 		{"group", func(_, v *Node) { s.Group = r.words(v, fieldPath, "the name of a payload field", true) }},
 		{"on_dead", func(_, v *Node) { s.OnDead = r.word(v, "block", "skip") }},
+		{"slo", func(_, v *Node) { r.slo(v, &s.SLO, r.durationOrNone, r.percentOrNone) }},
 	}
 }
 
@@ -113,6 +118,30 @@ func (r *reader) rateLimit(n *Node) RateLimit {
 	return limit
 }
 
+// slo reads the service levels, each by the reader of its scalar.
+func (r *reader) slo(n *Node, slo *SLO, startWithin func(*Node) Value[time.Duration], succeed func(*Node) Value[Percent]) {
+	hints := map[string]string{
+		"availability": "write succeed",
+		"success":      "write succeed",
+		"success_rate": "write succeed",
+		"latency":      "write start_within",
+		"wait":         "write start_within",
+		"within":       "write start_within",
+	}
+	if n.IsNull() || n.Kind == Mapping && len(n.Pairs) == 0 {
+		r.wrong(n, "add start_within, succeed or both, as in {start_within: 30s, succeed: 99.5%}", "the slo promises nothing")
+		return
+	}
+	if n.Kind == Scalar {
+		r.wrong(n, "write {start_within: 30s, succeed: 99.5%}, or one of the two", "a mapping is expected here, not %s", describe(n))
+		return
+	}
+	r.mapping(n, hints, []entry{
+		{"start_within", func(_, v *Node) { slo.StartWithin = startWithin(v) }},
+		{"succeed", func(_, v *Node) { slo.Succeed = succeed(v) }},
+	})
+}
+
 const maxConcurrency = 1_000_000
 
 func (r *reader) concurrency(n *Node, c *Concurrency) {
@@ -145,6 +174,8 @@ func (p *parser) queue(r *reader, key, n *Node) {
 			})
 		}},
 		{"rate_limit", func(_, v *Node) { q.RateLimit = r.rateLimit(v) }},
+		// A queue inherits nothing that `none` could unset.
+		{"slo", func(_, v *Node) { r.slo(v, &q.SLO, r.duration, r.percent) }},
 	})
 	if ok {
 		p.file.Queues = append(p.file.Queues, q)
