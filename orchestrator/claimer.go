@@ -1,9 +1,7 @@
 package orchestrator
 
 import (
-	"cmp"
 	"context"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -11,50 +9,22 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
-// claimer decides when to claim, and from which lanes.
-//
-// It walks each lane from a cursor, so that rows which were claimed a moment
-// ago, and which a long transaction somewhere keeps PostgreSQL from cleaning
-// up, are not walked over again. Rows can appear behind a cursor, because
-// transactions commit in another order than they begin. So the claimer also
-// looks back: often a little, seldom far, and at the first turn at everything.
+// claimer decides when to claim, and hands what it claims to the pool.
 type claimer struct {
-	w *Worker
+	w     *Worker
+	lanes *lanes
 	// woken has one place: wakeups that arrive together are one.
 	woken chan struct{}
 
-	mu   sync.Mutex
-	hot  map[lane]bool // lanes said to have new tasks since the last turn
-	dues []time.Time   // when retries of this worker are due, by its own clock
+	mu     sync.Mutex
+	hinted map[lane]bool // lanes said to have new tasks since the last turn
+	dues   []time.Time   // when retries of this worker are due, by its own clock
 
 	// The rest belongs to the goroutine of run.
-	lanes     map[lane]*cursor
-	turn      int // rotates queues of equal priority
-	full      int // claims in a row that returned all they asked for
-	now       time.Time
-	nowAt     time.Time // when now was the database's time
-	probed    time.Time // database time of the last look back
-	lookedAt  [lookBackLevels]time.Time
-	nextDue   time.Duration // until the next scheduled task, as of the last look back
-	nextAt    time.Time
+	full      int           // claims in a row that left tasks behind
 	pause     time.Duration // of polling
 	uncertain []uncertainClaim
 }
-
-// cursor is how far a lane has been walked.
-type cursor struct {
-	store.Cursor
-	ready bool // there may be tasks ahead
-}
-
-// Look-back level k is due every 100ms·4ᵏ and goes back 200ms·4ᵏ; the last one
-// goes back to the beginning. A task whose enqueuing transaction took t is
-// found within about 2t of its commit.
-const (
-	lookBackLevels   = 10
-	lookBackInterval = 100 * time.Millisecond
-	lookBackReach    = 200 * time.Millisecond
-)
 
 // An idle claimer polls soon at first, because a notification that was sent
 // just before it became idle may have missed it.
@@ -68,13 +38,13 @@ const (
 const busyClaims = 8
 
 func newClaimer(w *Worker) *claimer {
-	return &claimer{w: w, woken: make(chan struct{}, 1), hot: map[lane]bool{}, lanes: map[lane]*cursor{}, pause: firstPause}
+	return &claimer{w: w, woken: make(chan struct{}, 1), hinted: map[lane]bool{}, lanes: newLanes(w), pause: firstPause}
 }
 
 // wake says that a lane has new tasks.
 func (c *claimer) wake(l lane) {
 	c.mu.Lock()
-	c.hot[l] = true
+	c.hinted[l] = true
 	c.mu.Unlock()
 	signal(c.woken)
 }
@@ -152,13 +122,14 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	if len(wants) == 0 {
 		return awaitRoom, nil // what there is to claim is looked up when there is room
 	}
-	c.heat()
-	if err := c.lookBack(ctx); err != nil {
+	hinted, due := c.signals()
+	c.lanes.hint(hinted)
+	if err := c.lanes.lookBack(ctx, due); err != nil {
 		return 0, err
 	}
-	req, lanes := c.request(wants, total)
-	if len(lanes) == 0 {
-		if c.anyReady() {
+	req, served := c.lanes.request(wants, total)
+	if len(served) == 0 {
+		if c.lanes.anyReady() {
 			return awaitRoom, nil
 		}
 		return c.idle(ctx), nil
@@ -173,10 +144,9 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	took := time.Since(began)
 	c.w.pool.claimTook(took)
 	c.w.client.metrics.Claimed(len(claimed), took)
-	c.now, c.nowAt = now, time.Now()
-	c.accept(s, req.Claim, claimed)
-	c.advance(req, lanes, claimed, now)
-	if !c.anyReady() {
+	c.accept(s, req.Claim, claimed, now)
+	c.lanes.advance(req, served, claimed, now)
+	if !c.lanes.anyReady() {
 		return c.idle(ctx), nil
 	}
 	if c.full++; c.full == busyClaims {
@@ -206,68 +176,22 @@ func (c *claimer) disown(ctx context.Context) error {
 	return nil
 }
 
-// request asks for what there is room for, most urgent lanes first. Queues of
-// the same priority take turns at being served first.
-func (c *claimer) request(wants map[string]int, total int) (store.ClaimRequest, []lane) {
-	known := c.w.routes.contracts.Load()
-	req := store.ClaimRequest{Limit: total, Known: known.newest, Foreign: known.foreign}
-	lanes := make([]lane, 0, len(c.lanes))
-	for l, cur := range c.lanes {
-		if cur.ready && wants[l.queue] > 0 {
-			lanes = append(lanes, l)
-		}
-	}
-	slices.SortFunc(lanes, func(a, b lane) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.queue, b.queue))
+// signals takes the hints since the last turn, and tells whether a retry of
+// this worker is due.
+func (c *claimer) signals() (hinted map[lane]bool, due bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	hinted, c.hinted = c.hinted, map[lane]bool{}
+	at := time.Now()
+	c.dues = slices.DeleteFunc(c.dues, func(t time.Time) bool {
+		due = due || !t.After(at)
+		return !t.After(at)
 	})
-	c.turn++
-	for from := 0; from < len(lanes); {
-		to := from + 1
-		for to < len(lanes) && lanes[to].priority == lanes[from].priority {
-			to++
-		}
-		rotate(lanes[from:to], c.turn)
-		from = to
-	}
-	for _, l := range lanes {
-		req.Lanes = append(req.Lanes, store.Lane{
-			Queue: l.queue, Priority: l.priority, Cursor: c.lanes[l].Cursor, Want: int32(wants[l.queue]),
-		})
-	}
-	return req, lanes
-}
-
-func rotate(lanes []lane, by int) {
-	if by %= len(lanes); by > 0 {
-		copy(lanes, append(slices.Clone(lanes[by:]), lanes[:by]...))
-	}
-}
-
-// advance moves the cursors. A lane that gave less than it was asked for is
-// exhausted up to now; one that gave all stands at the last task it gave; one
-// that the claim did not come to stays.
-func (c *claimer) advance(req store.ClaimRequest, lanes []lane, claimed []store.Claimed, now time.Time) {
-	got := make([]int, len(lanes))
-	last := -1
-	for i := range claimed {
-		t := &claimed[i]
-		got[t.Lane]++
-		last = max(last, t.Lane)
-		cur := c.lanes[lanes[t.Lane]]
-		cur.Cursor = store.Cursor{RunAt: t.RunAt, ID: t.ID}
-	}
-	if len(claimed) < req.Limit {
-		last = len(lanes) // every lane was walked
-	}
-	for i, l := range lanes {
-		if i < last && got[i] < int(req.Lanes[i].Want) {
-			*c.lanes[l] = cursor{Cursor: store.Cursor{RunAt: now, ID: math.MaxInt64}}
-		}
-	}
+	return hinted, due
 }
 
 // accept turns rows into jobs.
-func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed) {
+func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed, now time.Time) {
 	known := c.w.routes.contracts.Load()
 	jobs := make([]*job, len(claimed))
 	all := make([]job, len(claimed))
@@ -275,7 +199,7 @@ func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed) {
 	for i := range claimed {
 		all[i] = job{
 			Claimed: claimed[i], fence: store.Fence{ID: claimed[i].ID, Worker: s.id, Claim: claim},
-			session: s, route: known.byID[claimed[i].Contract], claimed: at, waited: c.now.Sub(claimed[i].RunAt),
+			session: s, route: known.byID[claimed[i].Contract], claimed: at, waited: now.Sub(claimed[i].RunAt),
 		}
 		jobs[i] = &all[i]
 	}
@@ -286,102 +210,6 @@ func (c *claimer) release(jobs []*job) {
 	for _, j := range jobs {
 		c.w.finisher.giveBack(j)
 	}
-}
-
-// heat marks the lanes that were said to have new tasks. Those may lie a
-// little behind the cursor: their run_at is when their transaction began.
-func (c *claimer) heat() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for l := range c.hot {
-		c.look(l, store.Cursor{RunAt: c.databaseNow().Add(-lookBackReach)})
-		delete(c.hot, l)
-	}
-}
-
-// look marks a lane as having tasks from a place on.
-func (c *claimer) look(l lane, from store.Cursor) {
-	cur, known := c.lanes[l]
-	switch {
-	case !known:
-		c.lanes[l] = &cursor{Cursor: from, ready: true}
-	case cur.RunAt.After(from.RunAt):
-		*cur = cursor{Cursor: from, ready: true}
-	default:
-		cur.ready = true
-	}
-}
-
-// databaseNow estimates the database's time from the last statement's. It is
-// only used with a margin, and for nothing that is stored.
-func (c *claimer) databaseNow() time.Time { return c.now.Add(time.Since(c.nowAt)) }
-
-// lookBack finds the lanes that have tasks, as far back as is due.
-func (c *claimer) lookBack(ctx context.Context) error {
-	at := time.Now()
-	level := -1
-	for k, interval := 0, lookBackInterval; k < lookBackLevels; k, interval = k+1, 4*interval {
-		if at.Sub(c.lookedAt[k]) >= interval {
-			level = k
-		}
-	}
-	if level < 0 && c.dueAhead(at) {
-		level = 0
-	}
-	if level < 0 {
-		return nil
-	}
-	var since time.Time // the beginning
-	if level < lookBackLevels-1 {
-		since = c.databaseNow().Add(-lookBackReach << (2 * level))
-		if before := c.probed.Add(-lookBackReach); before.Before(since) {
-			since = before // it is a while since the last look
-		}
-	}
-	known := c.w.routes.contracts.Load()
-	heads, now, err := c.w.client.store.Lanes(ctx, c.w.routes.names, since, store.ClaimRequest{Known: known.newest, Foreign: known.foreign})
-	if err != nil {
-		return err
-	}
-	for k := 0; k <= level; k++ {
-		c.lookedAt[k] = at
-	}
-	c.now, c.nowAt, c.probed = now, time.Now(), now
-	c.nextDue, c.nextAt = 0, c.nowAt
-	for _, head := range heads {
-		if head.DueIn > 0 {
-			if c.nextDue == 0 || head.DueIn < c.nextDue {
-				c.nextDue = head.DueIn
-			}
-			continue
-		}
-		c.look(lane{head.Queue, head.Priority}, store.Cursor{RunAt: head.First.RunAt, ID: head.First.ID - 1})
-	}
-	return nil
-}
-
-// dueAhead tells whether a task that was to become ready is so by now.
-func (c *claimer) dueAhead(at time.Time) bool {
-	due := c.nextDue > 0 && at.Sub(c.nextAt) >= c.nextDue
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dues = slices.DeleteFunc(c.dues, func(t time.Time) bool {
-		if t.After(at) {
-			return false
-		}
-		due = true
-		return true
-	})
-	return due
-}
-
-func (c *claimer) anyReady() bool {
-	for _, cur := range c.lanes {
-		if cur.ready {
-			return true
-		}
-	}
-	return false
 }
 
 // idle asks to be notified. Whoever enqueued before the flag was there has not
@@ -405,13 +233,12 @@ func (c *claimer) wait(then next) time.Duration {
 	}
 	wait := min(c.pause, c.w.config.ClaimInterval)
 	c.pause = min(2*c.pause, c.w.config.ClaimInterval)
-	if c.nextDue > 0 {
-		wait = min(wait, max(c.nextDue-time.Since(c.nextAt), 0)+time.Millisecond)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, due := range c.dues {
-		wait = min(wait, max(time.Until(due), 0)+time.Millisecond)
+	for _, due := range append(c.dues, c.lanes.next) {
+		if !due.IsZero() {
+			wait = min(wait, max(time.Until(due), 0)+time.Millisecond)
+		}
 	}
 	return wait
 }

@@ -16,18 +16,18 @@ const (
 	vacuumThreshold = 50_000
 )
 
-// lead stands for leader until ctx ends, and does the leader's work while
-// elected.
+// leader stands for leader, and does the leader's work while elected.
+type leader struct {
+	w          *Worker
+	leadership store.Leadership
+	leads      bool
+	cleaned    time.Time
+}
+
+// lead stands for leader until ctx ends.
 func (w *Worker) lead(ctx context.Context) {
-	var leadership store.Leadership
-	var leads bool
-	var cleaned time.Time
-	defer func() {
-		if leads {
-			w.resign(leadership)
-			w.client.metrics.Leads(false)
-		}
-	}()
+	l := leader{w: w}
+	defer l.resign()
 	// Recovery is what others wait for, so it comes with every heartbeat.
 	tick := min(w.config.HeartbeatInterval, w.config.LeaderTerm/3)
 	timer := time.NewTimer(0)
@@ -39,43 +39,55 @@ func (w *Worker) lead(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Reset(tick)
-		s := w.lease.current.Load()
-		if !w.lease.holds(s) {
-			leads = false
-			continue
-		}
-		was := leads
-		var err error
-		leadership, leads, err = w.client.store.Campaign(ctx, s.id, w.config.LeaderTerm)
-		if err != nil {
-			if ctx.Err() == nil {
-				w.logger.Warn("campaign for leadership failed; trying again", "error", err)
-			}
-			continue
-		}
-		if leads != was {
-			w.logger.Info("leadership changed", "leads", leads, "epoch", leadership.Epoch)
-			w.client.metrics.Leads(leads)
-		}
-		if err := w.routes.refresh(ctx); err != nil {
-			w.failedDuty(ctx, err)
-		}
-		if !leads {
-			continue
-		}
-		w.recover(ctx, leadership)
-		if time.Since(cleaned) >= w.config.CleanupInterval {
-			cleaned = time.Now()
-			w.cleanUp(ctx, leadership)
-		}
+		l.turn(ctx)
 	}
 }
 
-func (w *Worker) resign(l store.Leadership) {
+func (l *leader) turn(ctx context.Context) {
+	w := l.w
+	s := w.lease.current.Load()
+	if !w.lease.holds(s) {
+		l.set(false)
+		return
+	}
+	leadership, leads, err := w.client.store.Campaign(ctx, s.id, w.config.LeaderTerm)
+	l.leadership.Worker = s.id // with an error it may have won all the same
+	if err != nil {
+		w.failedDuty(ctx, err)
+		return
+	}
+	l.leadership = leadership
+	l.set(leads)
+	if err := w.routes.refresh(ctx); err != nil {
+		w.failedDuty(ctx, err)
+	}
+	if !leads {
+		return
+	}
+	w.recover(ctx, leadership)
+	if time.Since(l.cleaned) >= w.config.CleanupInterval {
+		l.cleaned = time.Now()
+		w.cleanUp(ctx, leadership)
+	}
+}
+
+func (l *leader) set(leads bool) {
+	if l.leads == leads {
+		return
+	}
+	l.leads = leads
+	l.w.logger.Info("leadership changed", "leads", leads, "epoch", l.leadership.Epoch)
+	l.w.client.metrics.Leads(leads)
+}
+
+// resign gives up what the last campaign may have won, so that another worker
+// need not wait for the term to end.
+func (l *leader) resign() {
+	l.set(false)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	if err := w.client.store.Resign(ctx, l); err != nil {
-		w.logger.Debug("leadership not given up; it will run out", "error", err)
+	if err := l.w.client.store.Resign(ctx, l.leadership.Worker); err != nil {
+		l.w.logger.Debug("leadership not given up; it will run out", "error", err)
 	}
 }
 

@@ -25,6 +25,7 @@ func TestShutdownLetsRunningTasksFinish(t *testing.T) {
 	}), orchestrator.WorkerConfig{})
 	ref := enqueue(t, client, echo, `{}`)
 	<-started
+	eventually(t, client, "SELECT count(*) FROM orchestrator.leader", 1)
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
 	eventually(t, client, "SELECT count(*) FROM orchestrator.leader WHERE expires_at = '-infinity'", 1) // it is stopping

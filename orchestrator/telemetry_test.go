@@ -41,7 +41,7 @@ func named(spans *tracetest.SpanRecorder, name string) []sdktrace.ReadOnlySpan {
 func attributesOf(s sdktrace.ReadOnlySpan) map[attribute.Key]string {
 	all := map[attribute.Key]string{}
 	for _, kv := range s.Attributes() {
-		all[kv.Key] = kv.Value.Emit()
+		all[kv.Key] = kv.Value.String()
 	}
 	return all
 }

@@ -36,11 +36,12 @@ func (s *Store) Campaign(ctx context.Context, worker int64, term time.Duration) 
 	return l, err == nil, wrap("campaign for leadership", err)
 }
 
-const resign = `UPDATE orchestrator.leader SET expires_at = '-infinity' WHERE worker_id = $1 AND epoch = $2`
+const resign = `UPDATE orchestrator.leader SET expires_at = '-infinity' WHERE worker_id = $1`
 
-// Resign gives leadership up, so that the next campaign of anybody wins.
-func (s *Store) Resign(ctx context.Context, l Leadership) error {
-	_, err := s.exec(ctx, resign, l.Worker, l.Epoch)
+// Resign gives up whatever leadership worker has, so that the next campaign of
+// anybody wins.
+func (s *Store) Resign(ctx context.Context, worker int64) error {
+	_, err := s.exec(ctx, resign, worker)
 	return wrap("resign leadership", err)
 }
 
