@@ -1,0 +1,9 @@
+// Package examples holds small complete programs, each with tests that run it:
+//
+//	quickstart      the first program: a task, its handler, its result
+//	transactional   a row and its task in one transaction, there and back
+//	stdlib-index    thousands of tasks on real input, with a report and proof
+//
+// Each says in its own comment what it shows, how to run it and what it prints.
+// This package has no code; its tests are about all of them. It imports nothing.
+package examples
