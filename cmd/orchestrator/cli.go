@@ -61,7 +61,9 @@ func (c *cli) run(ctx context.Context, args []string) int {
 func (c *cli) reportError(err error) {
 	var invalid *orchestrator.ValidationError
 	if !errors.As(err, &invalid) {
-		fmt.Fprintln(c.stderr, "orchestrator: "+strings.TrimPrefix(err.Error(), "orchestrator: "))
+		// The library's errors say whose they are, wrapped ones again.
+		text := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "orchestrator: "), ": orchestrator: ", ": ")
+		fmt.Fprintln(c.stderr, "orchestrator: "+text)
 		return
 	}
 	what, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "orchestrator: "), ": "+invalid.Error())
@@ -124,6 +126,19 @@ func subcommands(parent *cobra.Command, children ...*cobra.Command) *cobra.Comma
 	parent.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	parent.AddCommand(children...)
 	return parent
+}
+
+// arguments wants one argument a name.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return fmt.Errorf("missing %s", names[len(args)])
+		case len(args) > len(names):
+			return fmt.Errorf("unexpected argument %q", args[len(names)])
+		}
+		return nil
+	}
 }
 
 // jsonFlag adds --json to a command.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/task-orchestrator/task-orchestrator/migrations"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
 )
 
@@ -49,6 +50,11 @@ func (c *cli) clientConfig() (orchestrator.ClientConfig, error) {
 	config := orchestrator.ClientConfig{
 		Schema: c.env("ORCHESTRATOR_SCHEMA"),
 		Logger: slog.New(slog.NewTextHandler(c.stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if config.Schema != "" {
+		if err := migrations.CheckSchema(config.Schema); err != nil {
+			return config, err
+		}
 	}
 	switch pooler := c.env("DATABASE_POOLER"); pooler {
 	case "":

@@ -28,7 +28,7 @@ func (c *cli) deadListCommand() *cobra.Command {
 	cmd := c.jsonFlag(&cobra.Command{
 		Use:   "list",
 		Short: "List dead letters, those that died last first",
-		Args:  cobra.NoArgs,
+		Args:  arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withClient(cmd.Context(), func(client *orchestrator.Client) error {
 				now, err := now(cmd.Context(), client)

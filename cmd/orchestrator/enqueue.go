@@ -40,7 +40,7 @@ in the database: workers bring it when they start.`,
   orchestrator enqueue report:digest --payload @digest.json --wait
   generate-payload | orchestrator enqueue email:send --payload -`,
 		GroupID: groupRun,
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments("TYPE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options, err := o.options(cmd)
 			if err != nil {
@@ -175,7 +175,7 @@ func (d *delay) Set(text string) error {
 		days, rest = "0", text
 	}
 	n, err := strconv.Atoi(days)
-	if err != nil || n < 0 || n > 36_500 {
+	if err != nil || text == "" || n < 0 || n > 36_500 {
 		return errors.New("want a duration such as 90s, 2h or 1d12h")
 	}
 	var part time.Duration

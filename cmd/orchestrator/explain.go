@@ -26,7 +26,7 @@ func (c *cli) explainCommand() *cobra.Command {
 		Short:   "Print every resolved setting of a task type and where it comes from",
 		Example: "  orchestrator explain email:send",
 		GroupID: groupBuild,
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments("TYPE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			loaded, err := c.loadSpec(spec, format)
 			if err != nil {

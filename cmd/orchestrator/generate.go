@@ -25,7 +25,7 @@ printed and nothing is written.`,
 		Example: `  //go:generate go tool orchestrator generate
   orchestrator generate --check    # in CI`,
 		GroupID: groupBuild,
-		Args:    cobra.NoArgs,
+		Args:    arguments(),
 		RunE: func(*cobra.Command, []string) error {
 			report, err := generate.Run(config)
 			switch {

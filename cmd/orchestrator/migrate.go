@@ -28,7 +28,7 @@ func (c *cli) migrateUp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "up",
 		Short: "Apply the migrations that are missing",
-		Args:  cobra.NoArgs,
+		Args:  arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withDatabase(cmd.Context(), c.env("DATABASE_URL"), func(client *orchestrator.Client) error {
 				names, err := client.Migrator().Up(cmd.Context())
@@ -43,7 +43,7 @@ func (c *cli) migrateDown() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "Take back the newest migrations, with all their data",
-		Args:  cobra.NoArgs,
+		Args:  arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withDatabase(cmd.Context(), c.env("DATABASE_URL"), func(client *orchestrator.Client) error {
 				question := fmt.Sprintf("This deletes tables of the schema %s and every task in them", client.Schema())
@@ -73,7 +73,7 @@ func (c *cli) migrateStatus() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{
 		Use:   "status",
 		Short: "List the migrations; fail when one is missing",
-		Args:  cobra.NoArgs,
+		Args:  arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withDatabase(cmd.Context(), c.env("DATABASE_URL"), func(client *orchestrator.Client) error {
 				all, err := client.Migrator().Status(cmd.Context())
@@ -125,7 +125,7 @@ func (c *cli) migrateSQL() *cobra.Command {
 		Long: `Print all migrations as SQL, for people who run it by hand.
 
 It notes them as applied, as "migrate up" does. No database is asked.`,
-		Args: cobra.NoArgs,
+		Args: arguments(),
 		RunE: func(*cobra.Command, []string) error {
 			schema := c.env("ORCHESTRATOR_SCHEMA")
 			if schema == "" {

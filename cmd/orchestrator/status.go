@@ -19,7 +19,7 @@ func (c *cli) statusCommand() *cobra.Command {
 Counted is what has not finished: ready and running tasks, those scheduled for
 later, those waiting for a retry, and dead letters.`,
 		GroupID: groupLook,
-		Args:    cobra.NoArgs,
+		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withClient(cmd.Context(), func(client *orchestrator.Client) error {
 				status, err := client.Status(cmd.Context())

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,11 +60,16 @@ func (f *chooseFlags) sinceTime(now time.Time) time.Time {
 // errorCell is a task's last error in one line.
 func errorCell(t *orchestrator.TaskInfo) string {
 	last := t.LastError()
-	switch {
-	case last == nil:
+	if last == nil {
 		return ""
-	case last.Code == "" || string(last.Code) == last.Message:
-		return oneLine(last.Message, 60)
 	}
-	return oneLine(string(last.Code)+": "+last.Message, 60)
+	return oneLine(errorText(last), 60)
+}
+
+// errorText is an error with its code before it, unless it begins with it.
+func errorText(e *orchestrator.AttemptError) string {
+	if e.Code == "" || strings.HasPrefix(e.Message, string(e.Code)) {
+		return e.Message
+	}
+	return string(e.Code) + ": " + e.Message
 }

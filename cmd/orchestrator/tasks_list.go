@@ -25,7 +25,7 @@ func (c *cli) tasksListCommand() *cobra.Command {
 		Short: "List tasks, the newest first",
 		Example: `  orchestrator tasks list --state running,retrying
   orchestrator tasks list --type email:send --since 1h --json`,
-		Args: cobra.NoArgs,
+		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withClient(cmd.Context(), func(client *orchestrator.Client) error {
 				now, err := now(cmd.Context(), client)

@@ -24,7 +24,7 @@ func (c *cli) tasksShowCommand() *cobra.Command {
 		Long: `Show all that is known of one task: its times, payload, result, and what
 went wrong, with the stack traces of panics.`,
 		Args: func(cmd *cobra.Command, args []string) (err error) {
-			if err := cobra.ExactArgs(1)(cmd, args); err != nil {
+			if err := arguments("ID")(cmd, args); err != nil {
 				return err
 			}
 			id, err = taskID(args[0])
@@ -116,11 +116,7 @@ func (c *cli) printErrors(now time.Time, errs []orchestrator.AttemptError) {
 		fmt.Fprintln(c.stdout, "\nerrors")
 	}
 	for _, e := range errs {
-		code := ""
-		if e.Code != "" {
-			code = string(e.Code) + ": "
-		}
-		fmt.Fprintf(c.stdout, "  attempt %d, %s: %s\n", e.Attempt, age(now, e.At), indented(code+e.Message))
+		fmt.Fprintf(c.stdout, "  attempt %d, %s: %s\n", e.Attempt, age(now, e.At), indented(errorText(&e)))
 		if e.Stack != "" {
 			fmt.Fprintf(c.stdout, "    %s\n", indented(e.Stack))
 		}

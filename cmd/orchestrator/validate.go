@@ -15,7 +15,7 @@ func (c *cli) validateCommand() *cobra.Command {
 		Use:     "validate",
 		Short:   "Check a spec and write nothing",
 		GroupID: groupBuild,
-		Args:    cobra.NoArgs,
+		Args:    arguments(),
 		RunE: func(*cobra.Command, []string) error {
 			loaded, err := c.loadSpec(spec, format)
 			if err != nil {

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator"
+)
+
+func fields(args string) []string { return strings.Fields(args) }
+
+// objects reads the output of a listing with --json.
+func objects(t *testing.T, text string) (all []map[string]any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal([]byte(text), &all), text)
+	return all
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	_, tt := database(t)
+	tt.environ = append(tt.environ, "ORCHESTRATOR_SCHEMA=fresh")
+
+	got := tt.run(t, "status")
+	require.Equal(t, exitFailure, got.status)
+	require.Equal(t, "orchestrator: the database lacks 1 migration: run `orchestrator migrate up`\n", got.stderr)
+	got = tt.run(t, "migrate", "status")
+	require.Equal(t, exitFailure, got.status)
+	require.Equal(t, "MIGRATION             APPLIED\n20261121000001_queue  no\n", got.stdout)
+	require.Equal(t, "orchestrator: migrations are missing: run `orchestrator migrate up`\n", got.stderr)
+
+	require.Equal(t, "applied 20261121000001_queue\n", tt.good(t, "migrate", "up"))
+	require.Equal(t, "nothing to apply: the database is up to date\n", tt.good(t, "migrate", "up"))
+	require.Equal(t, "MIGRATION  APPLIED\n20261121000001_queue  MOMENT UTC\n", stable(tt.good(t, "migrate", "status")))
+	list := objects(t, tt.good(t, "migrate", "status", "--json"))
+	require.Equal(t, "20261121000001_queue", list[0]["name"])
+	require.NotEmpty(t, list[0]["applied_at"])
+	require.Equal(t, "No tasks are waiting, running or dead.\n\nNo worker is running.\n", tt.good(t, "status"))
+
+	got = tt.run(t, "migrate", "down")
+	require.Equal(t, exitFailure, got.status)
+	require.Equal(t, "orchestrator: This deletes tables of the schema fresh and every task in them: pass --yes to do it without being asked\n", got.stderr)
+	tt.answers, tt.stdin = true, "n\n"
+	got = tt.run(t, "migrate", "down")
+	require.Equal(t, exitFailure, got.status)
+	require.Equal(t, "This deletes tables of the schema fresh and every task in them. Go on? [y/N] orchestrator: nothing was changed\n", got.stderr)
+	tt.stdin = "y\n"
+	got = tt.run(t, "migrate", "down")
+	require.Zero(t, got.status)
+	require.Equal(t, "took back 20261121000001_queue\n", got.stdout)
+	require.Equal(t, "nothing to take back\n", tt.good(t, "migrate", "down", "--yes"))
+
+	require.Contains(t, tt.good(t, "migrate", "sql"), "CREATE TABLE fresh.tasks (")
+	require.Contains(t, terminal{}.good(t, "migrate", "sql", "--down"), "DROP TABLE orchestrator.tasks;")
+}
+
+func TestEnqueue(t *testing.T) {
+	t.Parallel()
+	client, tt := database(t)
+	require.Equal(t, "1\n", tt.good(t, "enqueue", "mail:send", "--payload", `{"to": "ada@example.com"}`))
+	got := tt.run(t, "enqueue", "mail:send", "--payload", `{"to": "ada@example.com"}`)
+	require.Equal(t, outcome{"1\n", "task 1 was there before, with the same idempotency key\n", 0}, got)
+	require.Equal(t, `{"id":1,"type":"mail:send","existing":true}`+"\n", tt.good(t, "enqueue", "mail:send", "--json", "--payload", `{"to": "ada@example.com"}`))
+
+	file := filepath.Join(t.TempDir(), "payload.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"to": "bob@example.com"}`), 0o600))
+	id := strings.TrimSpace(tt.good(t, "enqueue", "mail:send", "--payload", "@"+file,
+		"--priority", "-5", "--delay", "1d", "--queue", "slow", "--key", "k"))
+	task, err := client.TaskInfo(t.Context(), parseID(t, id))
+	require.NoError(t, err)
+	require.Equal(t, "slow", task.Queue)
+	require.Equal(t, -5, task.Priority)
+	require.Equal(t, task.EnqueuedAt.Add(24*time.Hour), task.RunAt)
+	require.JSONEq(t, `{"to": "bob@example.com"}`, string(task.Payload))
+
+	tt.stdin = `{"to": "eve@example.com"}`
+	id = strings.TrimSpace(tt.good(t, "enqueue", "mail:send", "--payload", "-"))
+	task, err = client.TaskInfo(t.Context(), parseID(t, id))
+	require.NoError(t, err)
+	require.Equal(t, "mail", task.Queue)
+	require.Equal(t, 3, task.Priority)
+	require.JSONEq(t, tt.stdin, string(task.Payload))
+}
+
+func parseID(t *testing.T, text string) orchestrator.TaskID {
+	t.Helper()
+	id, err := taskID(text)
+	require.NoError(t, err)
+	return id
+}
+
+func TestEnqueueRefusals(t *testing.T) {
+	t.Parallel()
+	_, tt := database(t)
+	for want, args := range map[string][]string{
+		"enqueue mail:send: the payload is not valid\n  /subject  must be a string, not a number\n  /to       not an email address": {
+			"mail:send", "--payload", `{"to": "x", "subject": 1}`},
+		"enqueue mail:send: the payload is not valid\n  (all of it)  not valid JSON: unexpected EOF": {"mail:send", "--payload", `{`},
+		"enqueue mail:sent: unknown task type; did you mean mail:send?":                              {"mail:sent"},
+		"enqueue mail:send: priority 500: want -100 to 100": {
+			"mail:send", "--payload", `{"to": "a@example.com"}`, "--priority", "500"},
+		"--payload: open /no/such/file: no such file or directory": {"mail:send", "--payload", "@/no/such/file"},
+	} {
+		got := tt.run(t, append([]string{"enqueue"}, args...)...)
+		require.Equal(t, outcome{"", "orchestrator: " + want + "\n", exitFailure}, got)
+	}
+}
+
+func TestEnqueueAndWait(t *testing.T) {
+	t.Parallel()
+	client, tt := database(t)
+	wait := func(to string) <-chan outcome {
+		done := make(chan outcome, 1)
+		go func() { done <- tt.run(t, "enqueue", "mail:send", "--wait", "--payload", `{"to": "`+to+`"}`) }()
+		require.Eventually(t, func() bool {
+			for range client.Tasks(t.Context(), orchestrator.TaskFilter{States: []orchestrator.State{orchestrator.Ready}}) {
+				return true
+			}
+			return false
+		}, 10*time.Second, 5*time.Millisecond)
+		return done
+	}
+	done := wait("ada@example.com")
+	work(t, client)
+	require.Equal(t, outcome{`{"sent":true}` + "\n", "task 1 is enqueued; waiting\n", 0}, <-done)
+	done = wait("nobody@example.com")
+	work(t, client)
+	got := <-done
+	require.Equal(t, exitFailure, got.status)
+	require.Empty(t, got.stdout)
+	require.Contains(t, got.stderr, "orchestrator: task 2 is dead after 1 attempts: refused: no such")
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	client, tt := database(t)
+	send(t, client, "nobody@example.com")
+	send(t, client, "ada@example.com")
+	work(t, client)
+	send(t, client, "bob@example.com")
+	send(t, client, "eve@example.com", orchestrator.WithDelay(time.Hour))
+	_, err := client.DB().ExecContext(t.Context(), "UPDATE orchestrator.tasks SET run_at = run_at - interval '3 minutes' WHERE run_at <= now()")
+	require.NoError(t, err)
+	_, err = client.DB().ExecContext(t.Context(), `INSERT INTO orchestrator.workers (id, started_at, heartbeat_at, lease, slots, busy, idle, pid, host, version, queues)
+		VALUES (7, now() - interval '2 hours', now() - interval '4 seconds', '30s', 10, 4, false, 4242, 'web-1', 'v1', '{other}'),
+		       (8, now() - interval '1 hour', now() - interval '5 minutes', '30s', 10, 0, true, 4243, 'web-2', 'v1', '{other,more}')`)
+	require.NoError(t, err)
+	_, err = client.DB().ExecContext(t.Context(), `UPDATE orchestrator.leader SET worker_id = 7, expires_at = now() + interval '1 minute'`)
+	require.NoError(t, err)
+	require.Equal(t, `QUEUE  READY  RUNNING  SCHEDULED  RETRYING  DEAD  OLDEST READY  WORKERS
+mail  1  0  1  0  1  3m  0
+other  0  0  0  0  0  -  1
+
+No worker works mail: ready tasks wait there.
+
+WORKER  HOST  PID  BUSY  QUEUES  UP  HEARTBEAT  STATE
+7  web-1  4242  4 of 10  other  2h  AGE ago  working, leader
+8  web-2  4243  0 of 10  other,more  1h  AGE ago  lost
+`, stable(tt.good(t, "status")))
+
+	var status struct {
+		Now     time.Time
+		Queues  []map[string]any
+		Workers []map[string]any
+	}
+	require.NoError(t, json.Unmarshal([]byte(tt.good(t, "status", "--json")), &status))
+	require.Equal(t, []string{"dead", "oldest_ready_seconds", "queue", "ready", "retrying", "running", "scheduled", "workers"}, keys(status.Queues[0]))
+	require.Equal(t, []string{"alive", "busy", "draining", "heartbeat_at", "host", "id", "idle", "leader", "lease_seconds", "pid", "queues",
+		"slots", "started_at", "version"}, keys(status.Workers[0]))
+}
+
+func TestTasks(t *testing.T) {
+	t.Parallel()
+	client, tt := database(t)
+	send(t, client, "nobody@example.com", orchestrator.WithMetadata(map[string]string{"by": "ada"}))
+	send(t, client, "ada@example.com")
+	send(t, client, "down@example.com")
+	send(t, client, "panic@example.com", orchestrator.WithMaxAttempts(1))
+	work(t, client)
+	send(t, client, "eve@example.com", orchestrator.WithDelay(2*time.Hour+time.Minute))
+
+	require.Equal(t, `ID  TYPE  STATE  QUEUE  PRIORITY  ATTEMPTS  ENQUEUED  NEXT  LAST ERROR
+5  mail:send  scheduled  mail  3  0 of 2  AGE ago  in 2h
+4  mail:send  dead  mail  3  1 of 1  AGE ago  ended AGE ago  panic: boom
+3  mail:send  dead  mail  3  2 of 2  AGE ago  ended AGE ago  connection refused
+2  mail:send  succeeded  mail  3  1 of 2  AGE ago  ended AGE ago
+1  mail:send  dead  mail  3  1 of 2  AGE ago  ended AGE ago  refused: no such mailbox `+"�"+`[31m
+`, stable(tt.good(t, "tasks", "list")))
+
+	got := tt.run(t, "tasks", "list", "--limit", "2", "--state", "dead,succeeded")
+	require.Zero(t, got.status)
+	require.Equal(t, "There are more than these 2: --limit 0 lists all.\n", got.stderr)
+	require.Equal(t, 3, strings.Count(got.stdout, "\n"))
+	require.Equal(t, outcome{"", "none\n", 0}, tt.run(t, "tasks", "list", "--type", "no:such"))
+	require.Equal(t, "[]\n", tt.good(t, "tasks", "list", "--type", "no:such", "--json"))
+	require.Len(t, objects(t, tt.good(t, "tasks", "list", "--json", "--since", "1h", "--queue", "mail", "--code", "refused")), 1)
+
+	all := objects(t, tt.good(t, "tasks", "list", "--json"))
+	require.Len(t, all, 5)
+	require.Equal(t, []string{"attempts", "claimed_at", "enqueued_at", "errors", "finished_at", "id", "max_attempts", "metadata", "payload", "priority",
+		"queue", "scheduled_for", "state", "type", "worker"}, keys(all[4]))
+	require.Equal(t, "[redacted]", all[4]["payload"].(map[string]any)["token"])
+	require.Equal(t, "hunter2", objects(t, tt.good(t, "tasks", "list", "--json", "--reveal"))[4]["payload"].(map[string]any)["token"])
+}
+
+func TestTasksShow(t *testing.T) {
+	t.Parallel()
+	client, tt := database(t)
+	dead := send(t, client, "nobody@example.com", orchestrator.WithMetadata(map[string]string{"by": "ada"}))
+	panicked := send(t, client, "panic@example.com", orchestrator.WithMaxAttempts(1))
+	succeeded := send(t, client, "ada@example.com")
+	work(t, client)
+	scheduled := send(t, client, "eve@example.com", orchestrator.WithDelay(time.Hour+time.Minute), orchestrator.WithTTL(time.Hour))
+
+	task, err := client.TaskInfo(t.Context(), dead)
+	require.NoError(t, err)
+	require.Equal(t, `task  1
+type  mail:send
+state  dead
+queue  mail
+priority  3
+attempts  1 of 2
+enqueued  MOMENT UTC  AGE ago
+last claimed  MOMENT UTC  AGE ago
+ended  MOMENT UTC  AGE ago
+last worker  `+number(task.Worker)+`
+metadata  by=ada
+
+payload
+  {
+  "to": "nobody@example.com",
+  "token": "[redacted]"
+  }
+
+errors
+  attempt 1, AGE ago: refused: no such
+  mailbox `+"�"+`[31m
+`, stable(tt.good(t, "tasks", "show", dead.String())))
+	require.Contains(t, tt.good(t, "tasks", "show", dead.String(), "--reveal"), "hunter2")
+	require.NotContains(t, tt.good(t, "tasks", "show", dead.String(), "--json"), "hunter2")
+
+	shown := tt.good(t, "tasks", "show", panicked.String())
+	require.Contains(t, shown, "panic: boom\n    goroutine ")
+	require.Contains(t, shown, "handleMail")
+	require.Contains(t, tt.good(t, "tasks", "show", succeeded.String()), "result\n  {\n    \"sent\": true\n  }\n")
+	shown = tt.good(t, "tasks", "show", scheduled.String())
+	for _, want := range []string{"scheduled for", "next attempt", "expires", "in 1h"} {
+		require.Contains(t, shown, want)
+	}
+
+	got := tt.run(t, "tasks", "show", "999")
+	require.Equal(t, outcome{"", "orchestrator: task 999: task not found\n", exitFailure}, got)
+}
+
+func TestDead(t *testing.T) {
+	t.Parallel()
+	client, tt := database(t)
+	refused, down := send(t, client, "nobody@example.com"), send(t, client, "down@example.com")
+	require.Equal(t, outcome{"", "none\n", 0}, tt.run(t, "dead", "list"))
+	work(t, client)
+	require.Equal(t, `ID  TYPE  QUEUE  ATTEMPTS  ENQUEUED  DIED  LAST ERROR
+2  mail:send  mail  2 of 2  AGE ago  AGE ago  connection refused
+1  mail:send  mail  1 of 2  AGE ago  AGE ago  refused: no such mailbox `+"�"+`[31m
+`, stable(tt.good(t, "dead", "list")))
+	list := objects(t, tt.good(t, "dead", "list", "--code", "refused", "--json"))
+	require.Len(t, list, 1)
+	require.EqualValues(t, refused, list[0]["id"])
+
+	require.Equal(t, "redriven: 1 task\n", tt.good(t, "dead", "redrive", "--code", "refused", "--since", "1h"))
+	got := tt.run(t, "dead", "redrive", refused.String(), down.String(), down.String(), "--json")
+	require.Equal(t, outcome{"{\"redriven\":1}\n", "orchestrator: 1 of the 2 ids are not among the dead letters that were chosen\n", exitFailure}, got)
+	work(t, client)
+
+	got = tt.run(t, "dead", "purge", "--all")
+	require.Equal(t, outcome{"", "orchestrator: This deletes 2 dead letters for good: pass --yes to do it without being asked\n", exitFailure}, got)
+	tt.answers = true
+	got = tt.run(t, "dead", "purge", "--all")
+	require.Equal(t, "This deletes 2 dead letters for good. Go on? [y/N] orchestrator: nothing was changed\n", got.stderr)
+	tt.answers = false
+	require.Equal(t, "purged: 1 dead letter\n", tt.good(t, "dead", "purge", "--yes", refused.String()))
+	require.Equal(t, "{\"purged\":1}\n", tt.good(t, "dead", "purge", "--yes", "--all", "--json"))
+	require.Equal(t, "{\"redriven\":0}\n", tt.good(t, "dead", "redrive", "--all", "--json"))
+}
