@@ -3,7 +3,9 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/groupcommit"
@@ -25,6 +27,10 @@ type finisher struct {
 	group  *groupcommit.Group[outcome]
 	ctx    context.Context
 	cancel context.CancelFunc
+	// stragglers are rows that a statement left out. They are looked after
+	// beside the group: a row that somebody keeps locked must not hold up
+	// everything else that ends.
+	stragglers sync.WaitGroup
 }
 
 func newFinisher(w *Worker) *finisher {
@@ -53,6 +59,7 @@ const closeTimeout = 15 * time.Second
 func (f *finisher) close() {
 	timer := time.AfterFunc(closeTimeout, f.cancel)
 	f.group.Wait()
+	f.stragglers.Wait()
 	timer.Stop()
 	f.cancel()
 }
@@ -73,6 +80,7 @@ func (f *finisher) flush(batch []outcome) {
 			returned = append(returned, o)
 		}
 	}
+	soonest := soonestRetry(returned) // now: write takes its batch apart
 	f.write(finished, func(ctx context.Context, part []outcome) ([]int64, error) {
 		rows := make([]store.Finished, len(part))
 		for i, o := range part {
@@ -95,28 +103,27 @@ func (f *finisher) flush(batch []outcome) {
 		return f.w.client.store.Return(ctx, rows)
 	})
 	f.w.client.results.finished()
-	f.wakeForRetries(returned)
-}
-
-// wakeForRetries lets the claimer look when a retry of this worker is due.
-func (f *finisher) wakeForRetries(returned []outcome) {
-	soonest := time.Duration(-1)
-	for _, o := range returned {
-		if d := o.returned.Delay; soonest < 0 || d < soonest {
-			soonest = d
-		}
-	}
-	if soonest >= 0 {
+	if len(returned) > 0 {
 		f.w.claimer.wakeAfter(soonest)
 	}
+}
+
+// soonestRetry is when the claimer should look for a retry of this worker.
+func soonestRetry(returned []outcome) time.Duration {
+	soonest := time.Duration(math.MaxInt64)
+	for _, o := range returned {
+		soonest = min(soonest, o.returned.Delay)
+	}
+	return soonest
 }
 
 // statement writes part of a batch and returns the ids that it changed.
 type statement func(ctx context.Context, part []outcome) (ids []int64, err error)
 
-// write runs statement until the whole batch is written or lost. A batch with
-// a row that PostgreSQL refuses is halved until that row is alone; other
-// failures are tried again for as long as the lease holds.
+// write runs statement until the whole batch, which it may take apart, is
+// written or lost. A batch with a row that PostgreSQL refuses is halved until
+// that row is alone, and one that takes longer than it may until it does not;
+// other failures are tried again for as long as the lease holds.
 func (f *finisher) write(batch []outcome, run statement) {
 	for pause := 20 * time.Millisecond; len(batch) > 0; pause = min(2*pause, time.Second) {
 		ids, err := f.try(batch, run)
@@ -125,10 +132,10 @@ func (f *finisher) write(batch []outcome, run statement) {
 			f.check(batch, ids, run)
 			return
 		case store.NoPartition(err):
-			if err := f.w.client.store.AddHistoryDays(f.ctx); err != nil {
+			if err := f.addHistoryDays(); err != nil {
 				f.w.logger.Warn("history has no partition for today and none could be made; trying again", "error", err)
 			}
-		case store.RowFault(err) && len(batch) > 1:
+		case len(batch) > 1 && (store.RowFault(err) || store.TookTooLong(err)):
 			f.write(batch[:len(batch)/2], run)
 			f.write(batch[len(batch)/2:], run)
 			return
@@ -146,12 +153,27 @@ func (f *finisher) write(batch []outcome, run statement) {
 	}
 }
 
-const finishTimeout = 30 * time.Second
+// finishTimeout bounds one statement: no answer may also mean that the
+// connection is dead without a word, and then another one is better.
+const finishTimeout = 10 * time.Second
 
 func (f *finisher) try(batch []outcome, run statement) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, finishTimeout)
 	defer cancel()
 	return run(ctx, batch)
+}
+
+// ask puts a question about an outcome's fence.
+func (f *finisher) ask(question func(context.Context, store.Fence) (bool, error), o outcome) (bool, error) {
+	ctx, cancel := context.WithTimeout(f.ctx, finishTimeout)
+	defer cancel()
+	return question(ctx, o.job.fence)
+}
+
+func (f *finisher) addHistoryDays() error {
+	ctx, cancel := context.WithTimeout(f.ctx, finishTimeout)
+	defer cancel()
+	return f.w.client.store.AddHistoryDays(ctx)
 }
 
 // check looks after the rows that the statement left out: somebody else had
@@ -165,11 +187,18 @@ func (f *finisher) check(batch []outcome, ids []int64, run statement) {
 	for _, id := range ids {
 		written[id] = true
 	}
+	var left []outcome
 	for _, o := range batch {
 		if !written[o.job.fence.ID] {
-			f.retryAlone(o, run)
+			left = append(left, o)
 		}
 	}
+	f.stragglers.Go(func() {
+		for _, o := range left {
+			f.retryAlone(o, run)
+		}
+		f.w.client.results.finished()
+	})
 }
 
 func (f *finisher) retryAlone(o outcome, run statement) {
@@ -178,7 +207,7 @@ func (f *finisher) retryAlone(o outcome, run statement) {
 		if err == nil && len(ids) == 1 {
 			return
 		}
-		held, holdErr := f.w.client.store.Holds(f.ctx, o.job.fence)
+		held, holdErr := f.ask(f.w.client.store.Holds, o)
 		if holdErr == nil && !held {
 			break
 		}
@@ -194,7 +223,7 @@ func (f *finisher) retryAlone(o outcome, run statement) {
 	if o.returned != nil && o.returned.Error == "" {
 		return // only to be given back, and somebody has it
 	}
-	done, err := f.w.client.store.FinishedBy(f.ctx, o.job.fence)
+	done, err := f.ask(f.w.client.store.FinishedBy, o)
 	if err != nil || !done {
 		f.w.logger.Warn("completion not accepted", "task", o.job.ID, "type", o.job.route.definition.Name,
 			"worker", o.job.fence.Worker, "error", errors.Join(ErrLeaseLost, err))

@@ -47,10 +47,12 @@ func (l *leader) turn(ctx context.Context) {
 	w := l.w
 	s := w.lease.current.Load()
 	if !w.lease.holds(s) {
-		l.set(false)
 		return
 	}
-	leadership, leads, err := w.client.store.Campaign(ctx, s.id, w.config.LeaderTerm)
+	if l.leads && l.leadership.Worker != s.id {
+		l.resign() // that was under a lease since lost; nobody should have to wait for its term to end
+	}
+	leadership, leads, err := l.campaign(ctx, s.id)
 	l.leadership.Worker = s.id // with an error it may have won all the same
 	if err != nil {
 		w.failedDuty(ctx, err)
@@ -58,7 +60,7 @@ func (l *leader) turn(ctx context.Context) {
 	}
 	l.leadership = leadership
 	l.set(leads)
-	if err := w.routes.refresh(ctx); err != nil {
+	if err := w.within(ctx, w.routes.refresh); err != nil {
 		w.failedDuty(ctx, err)
 	}
 	if !leads {
@@ -69,6 +71,24 @@ func (l *leader) turn(ctx context.Context) {
 		l.cleaned = time.Now()
 		w.cleanUp(ctx, leadership)
 	}
+}
+
+func (l *leader) campaign(ctx context.Context, worker int64) (leadership store.Leadership, leads bool, err error) {
+	err = l.w.within(ctx, func(ctx context.Context) (err error) {
+		leadership, leads, err = l.w.client.store.Campaign(ctx, worker, l.w.config.LeaderTerm)
+		return err
+	})
+	return leadership, leads, err
+}
+
+// dutyTimeout bounds one statement or transaction of the leader's: no answer
+// may also mean that the connection is dead without a word.
+const dutyTimeout = 20 * time.Second
+
+func (w *Worker) within(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, dutyTimeout)
+	defer cancel()
+	return do(ctx)
 }
 
 func (l *leader) set(leads bool) {
@@ -93,17 +113,24 @@ func (l *leader) resign() {
 
 // recover takes back the tasks of dead workers.
 func (w *Worker) recover(ctx context.Context, l store.Leadership) {
-	for {
-		r, err := w.client.store.Recover(ctx, l, recoverBatch, w.routes.maxAttempts)
+	for limit := recoverBatch; ; {
+		var r store.Recovery
+		err := w.within(ctx, func(ctx context.Context) (err error) {
+			r, err = w.client.store.Recover(ctx, l, limit, w.routes.maxAttempts)
+			return err
+		})
 		if err != nil {
 			w.failedDuty(ctx, err)
+			if limit /= 10; store.TookTooLong(err) && limit > 0 {
+				continue
+			}
 			return
 		}
 		w.client.metrics.Recovered(r.Back, r.Dead)
 		if len(r.Workers) > 0 || r.Back+r.Dead > 0 {
 			w.logger.Warn("recovered the tasks of dead workers", "workers", r.Workers, "back", r.Back, "dead", r.Dead)
 		}
-		if r.Back+r.Dead < recoverBatch {
+		if r.Back+r.Dead < limit {
 			return
 		}
 	}
@@ -113,7 +140,7 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 	st := w.client.store
 	for _, prepare := range []func(context.Context) error{st.AddHistoryDays, st.PadTasks} {
-		if err := prepare(ctx); err != nil {
+		if err := w.within(ctx, prepare); err != nil {
 			w.failedDuty(ctx, err)
 		}
 	}
@@ -122,7 +149,11 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 		batch int
 	}{{st.Expire, expireBatch}, {st.ForgetKeys, forgetBatch}} {
 		for {
-			n, err := duty.run(ctx, l, duty.batch)
+			var n int64
+			err := w.within(ctx, func(ctx context.Context) (err error) {
+				n, err = duty.run(ctx, l, duty.batch)
+				return err
+			})
 			if err != nil {
 				w.failedDuty(ctx, err)
 			}

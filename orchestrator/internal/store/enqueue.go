@@ -143,7 +143,7 @@ func (s *Store) Insert(ctx context.Context, tasks []NewTask) ([]Inserted, error)
 // transaction, durable when it returns. An error of accept, which sees the
 // answers before they are committed, undoes the whole batch.
 func (s *Store) InsertKeyed(ctx context.Context, tasks []NewTask, accept func([]Inserted) error) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
 		inserted, err := s.insertIn(ctx, arrayInserter{s, tx}, tasks)
 		if err != nil {
 			return err

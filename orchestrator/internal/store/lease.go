@@ -109,7 +109,7 @@ type Recovery struct {
 // nothing unless the leader still holds the epoch. maxAttempts gives a
 // contract's attempts for tasks without a number of their own.
 func (s *Store) Recover(ctx context.Context, l Leadership, limit int, maxAttempts func(contract int32) int16) (r Recovery, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
 			return err
 		}

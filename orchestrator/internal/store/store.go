@@ -68,6 +68,15 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64,
 	return tag.RowsAffected(), err
 }
 
+// inTx runs one of the engine's own transactions. PostgreSQL ends it when the
+// process is frozen in the middle, because its locks keep others from their
+// work: a leader's from leading, an enqueuer's from its keys.
+func (s *Store) inTx(ctx context.Context, do func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{
+		BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'",
+	}, do)
+}
+
 // Rows is what statements inside a caller's transaction return: the part of
 // [sql.Rows] and [pgx.Rows] that they share.
 type Rows interface {
@@ -122,6 +131,12 @@ func SQLState(err error) string {
 func RowFault(err error) bool {
 	state := SQLState(err)
 	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23") || strings.HasPrefix(state, "54")
+}
+
+// TookTooLong tells whether a statement was ended by statement_timeout or by
+// the deadline of its context, so that a smaller one may succeed.
+func TookTooLong(err error) bool {
+	return SQLState(err) == "57014" || errors.Is(err, context.DeadlineExceeded)
 }
 
 func wrap(doing string, err error) error {

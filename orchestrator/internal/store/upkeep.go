@@ -53,7 +53,7 @@ func (s *Store) PadTasks(ctx context.Context) error {
 func NoPartition(err error) bool { return SQLState(err) == "23514" }
 
 func (s *Store) duty(ctx context.Context, l Leadership, doing, statement string, limit int) (n int64, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
 			return err
 		}
