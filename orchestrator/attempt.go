@@ -50,7 +50,10 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 func (w *Worker) work(j *job) {
 	metrics := w.taskMetrics(j)
 	if !w.lease.holds(j.session) {
-		return // others have it, or will
+		// Others have it, or will: unless a heartbeat that is on its way saves
+		// the lease, and then nobody else would ever give it back.
+		w.finisher.giveBack(j)
+		return
 	}
 	if j.expired() {
 		metrics.Outcome(telemetry.Expired)

@@ -24,13 +24,16 @@ type session struct {
 	// this session; lose cancels them with ErrLeaseLost.
 	handlers context.Context
 	lose     context.CancelCauseFunc
+	gone     atomic.Bool // lose was called
 	// good is until when the lease holds, as a reading of the monotonic clock
 	// ([lease.clock]): counted from when the last good heartbeat was sent, not
 	// from when it was answered.
 	good atomic.Int64
 }
 
-func (s *session) lost() bool { return s.handlers.Err() != nil }
+// lost is not the same as having its handlers cancelled: a shutdown does that
+// too, and what they were doing is still to be given back under this lease.
+func (s *session) lost() bool { return s.gone.Load() }
 
 // lease keeps the worker's session alive and replaces it when it is lost.
 //
@@ -105,9 +108,13 @@ func (l *lease) run(ctx context.Context) {
 		}
 		if l.beat(ctx) {
 			timer.Reset(interval)
-		} else {
-			timer.Reset(min(interval, max(interval/5, 50*time.Millisecond)))
+			continue
 		}
+		pause := min(interval, max(interval/5, 50*time.Millisecond))
+		if left := time.Duration(l.current.Load().good.Load()) - l.clock(); left > 0 {
+			pause = min(pause, left) // handlers have to be told before the lease is over
+		}
+		timer.Reset(pause)
 	}
 }
 
@@ -121,7 +128,9 @@ func (l *lease) beat(ctx context.Context) bool {
 		l.lose(s, "no heartbeat was answered in time")
 		return l.renew(ctx, s)
 	}
-	beatCtx, cancel := context.WithTimeout(ctx, left)
+	// Half of what is left: when the connection is dead without a word, there
+	// is time to try another.
+	beatCtx, cancel := context.WithTimeout(ctx, left/2)
 	defer cancel()
 	alive, err := l.heartbeat(beatCtx, s)
 	switch {
@@ -157,6 +166,7 @@ func (l *lease) lose(s *session, why string) {
 		return
 	}
 	l.w.logger.Error("lease lost; cancelling its tasks, which other workers will run", "worker", s.id, "why", why)
+	s.gone.Store(true)
 	s.lose(ErrLeaseLost)
 	l.w.client.metrics.LeaseLost()
 	l.w.pool.drop(s)
@@ -168,6 +178,8 @@ func (l *lease) renew(ctx context.Context, old *session) bool {
 	if l.draining.Load() {
 		return true // nothing left to claim for
 	}
+	ctx, cancel := context.WithTimeout(ctx, max(l.safe()/2, time.Second))
+	defer cancel()
 	if err := l.w.client.store.Deregister(ctx, old.id); err != nil {
 		l.w.logger.Warn("could not register anew; trying again", "error", err)
 		return false

@@ -95,6 +95,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.drain(stopHandlers)
 	stopBackground()
 	_ = upkeep.Wait()
+	w.lease.end()
 	w.logger.Info("worker stopped")
 	return nil
 }
@@ -149,7 +150,6 @@ func (w *Worker) drain(stopHandlers context.CancelCauseFunc) {
 		}
 	}
 	w.finisher.close()
-	w.lease.end()
 }
 
 func waitFor(done <-chan struct{}, d time.Duration) bool {
