@@ -26,12 +26,16 @@ func Brisk() orchestrator.WorkerConfig {
 func StartWorker(t testing.TB, client *orchestrator.Client, mux *orchestrator.Mux, config orchestrator.WorkerConfig) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
 	worker := orchestrator.NewWorker(client, mux, config)
-	go func() { ended <- worker.Run(ctx) }()
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		if err := worker.Run(ctx); err != nil {
+			t.Errorf("worker: %v", err) // now: the test may be waiting for its tasks
+		}
+	})
 	stop = sync.OnceFunc(func() {
 		cancel()
-		require.NoError(t, <-ended)
+		ended.Wait()
 	})
 	t.Cleanup(stop)
 	return stop

@@ -1,0 +1,172 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/orchestratortest"
+	"github.com/task-orchestrator/task-orchestrator/tests/harness"
+)
+
+// waitThenFailOnce is a handler whose first attempts fail when release is closed.
+func waitThenFailOnce(began chan<- struct{}, release <-chan struct{}) orchestrator.HandlerFunc {
+	return func(_ context.Context, task *orchestrator.Raw) ([]byte, error) {
+		select {
+		case <-release:
+			return task.Payload, nil
+		default:
+		}
+		began <- struct{}{}
+		<-release
+		return nil, errors.New("not yet")
+	}
+}
+
+// Everything that is connected is cut off, again and again, by the server and
+// by the network.
+func TestCutConnectionsAreMadeAnew(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	db := harness.Observe(t, url)
+	proxy, proxied := harness.NewProxy(t, url)
+	client, worker := harness.Open(t, proxied), harness.Open(t, proxied)
+	stop := harness.StartWorker(t, worker, harness.Mux(harness.Returning, harness.Echo), harness.Brisk())
+
+	load := harness.StartLoad(t, client, 8)
+	for range 10 {
+		load.AwaitMore(t, 50)
+		require.NoError(t, db.CutEverything(t.Context()))
+		load.AwaitMore(t, 50)
+		proxy.Cut()
+	}
+	acknowledged, failed := load.Stop()
+	t.Logf("%d acknowledged, %d failed", len(acknowledged), failed)
+	db.AwaitDrained(t)
+	stop()
+	db.RequireAtLeastDoneOnce(t, acknowledged)
+}
+
+// Every so often the database does what it was asked and the answer is lost:
+// of claims, finishes, heartbeats, enqueues alike.
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	db := harness.Observe(t, url)
+	proxy, proxied := harness.NewProxy(t, url)
+	client, worker := harness.Open(t, url), harness.Open(t, proxied)
+	stop := harness.StartWorker(t, worker, failing(harness.Echo), harness.Brisk())
+
+	load := harness.StartLoad(t, client, 1)
+	load.AwaitMore(t, 1) // so that the contract is stored
+	db.AwaitTrue(t, `SELECT EXISTS (SELECT FROM tasks_finished)`)
+	proxy.LoseAnswers(harness.Every(7))
+	harness.Await(t, "lost answers", func() bool { return proxy.Lost() >= 30 })
+	proxy.LoseAnswers(nil)
+	acknowledged, failed := load.Stop()
+	require.Zero(t, failed)
+	db.AwaitDrained(t)
+	stop()
+	db.RequireEachDoneOnce(t, acknowledged)
+}
+
+// failing is a mux whose handler fails the first attempt of every third task.
+func failing(d *orchestrator.Definition) *orchestrator.Mux {
+	return harness.Mux(func(_ context.Context, task *orchestrator.Raw) ([]byte, error) {
+		if task.ID%3 == 0 && task.Attempt == 1 {
+			return nil, errors.New("not yet")
+		}
+		return task.Payload, nil
+	}, d)
+}
+
+// The connection breaks when COMMIT was sent. The caller is told that the
+// outcome is unknown; with an idempotency key it just tries again.
+func TestEnqueueAgainAfterAnUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	db := harness.Observe(t, url)
+	proxy, proxied := harness.NewProxy(t, url)
+	client := harness.Open(t, proxied)
+	_, err := client.Enqueue(t.Context(), keyed(harness.Keyed, "warm up"))
+	require.NoError(t, err)
+
+	const keys = 20
+	for i := range keys {
+		request := keyed(harness.Keyed, strconv.Itoa(i))
+		proxy.LoseAnswers(harness.Commits)
+		_, err := client.Enqueue(t.Context(), request)
+		require.Error(t, err)
+		require.Equal(t, i+1, proxy.Lost())
+		proxy.LoseAnswers(nil)
+		refs, err := client.Enqueue(t.Context(), request)
+		require.NoError(t, err)
+		require.True(t, refs[0].Existing(), "the first try was committed")
+	}
+	require.Equal(t, keys+1, harness.Value[int](t, db, `SELECT count(*) FROM tasks`))
+}
+
+// Enqueues that share a commit whose answer is lost all get an error; none is
+// told that it succeeded, none waits for ever.
+func TestUnknownOutcomeOfASharedCommitIsAnErrorForAll(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	proxy, proxied := harness.NewProxy(t, url)
+	client := harness.Open(t, proxied)
+	harness.Enqueue(t, client, harness.Echo, 1) // stores the contract
+	proxy.LoseAnswers(func([]byte) bool { return true })
+	var all sync.WaitGroup
+	errs := make([]error, callers)
+	for i := range errs {
+		all.Go(func() { _, errs[i] = client.Enqueue(t.Context(), harness.Requests(harness.Echo, i, 1)) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		require.Error(t, err)
+	}
+	proxy.LoseAnswers(nil)
+	harness.Enqueue(t, client, harness.Echo, 1)
+}
+
+// A worker is cut off for longer than its lease, and tasks that it was running
+// are run by another. What it sent before arrives afterwards and changes
+// nothing.
+func TestPartitionedWorkerLosesItsTasks(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	db := harness.Observe(t, url)
+	proxy, proxied := harness.NewProxy(t, url)
+	client, partitioned := harness.Open(t, url), harness.Open(t, proxied)
+	short := harness.Brisk()
+	short.WorkerTimeout = time.Second
+	began := make(chan struct{}, 100)
+	causes := make(chan error, 100)
+	stop := harness.StartWorker(t, partitioned, harness.Mux(func(ctx context.Context, _ *orchestrator.Raw) ([]byte, error) {
+		began <- struct{}{}
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return []byte(`"stale"`), nil
+	}, harness.Echo), short)
+	ids := harness.Enqueue(t, client, harness.Echo, 5)
+	for range ids {
+		harness.Receive(t, "a task to begin", began)
+	}
+	proxy.Isolate()
+	for range ids {
+		// Before the lease is over in the database, and without its help.
+		require.ErrorIs(t, harness.Receive(t, "a cancelled handler", causes), orchestrator.ErrLeaseLost)
+	}
+	other := harness.StartWorker(t, client, harness.Mux(harness.Returning, harness.Echo), harness.Brisk())
+	db.AwaitDrained(t)
+	other()
+	proxy.Thaw()
+	stop()
+	db.RequireEachDoneOnce(t, ids)
+	require.Zero(t, harness.Value[int](t, db, `SELECT count(*) FROM tasks_finished WHERE result #>> '{}' = 'stale'`))
+}
