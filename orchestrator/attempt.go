@@ -95,6 +95,9 @@ func (w *Worker) work(j *job) {
 
 // taskMetrics looks the metrics of j's type and queue up once.
 func (w *Worker) taskMetrics(j *job) *telemetry.TaskMetrics {
+	if w.client.metrics == nil {
+		return nil
+	}
 	key := [2]string{j.route.definition.Name, j.Queue}
 	if found, ok := w.metrics.Load(key); ok {
 		return found.(*telemetry.TaskMetrics)

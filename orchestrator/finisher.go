@@ -10,6 +10,7 @@ import (
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/groupcommit"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
 )
 
 // outcome is what becomes of a job; exactly one of the pointers is set.
@@ -181,6 +182,9 @@ func (f *finisher) addHistoryDays() error {
 // lease is lost.
 func (f *finisher) check(batch []outcome, ids []int64, run statement) {
 	if len(ids) == len(batch) {
+		for i := range batch {
+			f.w.count(&batch[i])
+		}
 		return
 	}
 	written := make(map[int64]bool, len(ids))
@@ -188,8 +192,10 @@ func (f *finisher) check(batch []outcome, ids []int64, run statement) {
 		written[id] = true
 	}
 	var left []outcome
-	for _, o := range batch {
-		if !written[o.job.fence.ID] {
+	for i, o := range batch {
+		if written[o.job.fence.ID] {
+			f.w.count(&batch[i])
+		} else {
 			left = append(left, o)
 		}
 	}
@@ -205,6 +211,7 @@ func (f *finisher) retryAlone(o outcome, run statement) {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		ids, err := f.try([]outcome{o}, run)
 		if err == nil && len(ids) == 1 {
+			f.w.count(&o)
 			return
 		}
 		held, holdErr := f.ask(f.w.client.store.Holds, o)
@@ -227,6 +234,18 @@ func (f *finisher) retryAlone(o outcome, run statement) {
 	if err != nil || !done {
 		f.w.logger.Warn("completion not accepted", "task", o.job.ID, "type", o.job.route.definition.Name,
 			"worker", o.job.fence.Worker, "error", errors.Join(ErrLeaseLost, err))
+		return
+	}
+	f.w.count(&o) // by a try whose answer was lost
+}
+
+// count counts a task whose end the database has accepted.
+func (w *Worker) count(o *outcome) {
+	switch {
+	case o.buried != nil:
+		w.taskMetrics(o.job).Finished(telemetry.Dead)
+	case o.finished != nil:
+		w.taskMetrics(o.job).Finished(string(stateOf(o.finished.State)))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
 )
 
 // What one turn of upkeep may take at most.
@@ -22,11 +23,12 @@ type leader struct {
 	leadership store.Leadership
 	leads      bool
 	cleaned    time.Time
+	depth      *depthMeter
 }
 
 // lead stands for leader until ctx ends.
 func (w *Worker) lead(ctx context.Context) {
-	l := leader{w: w}
+	l := leader{w: w, depth: newDepthMeter(w)}
 	defer l.resign()
 	// Recovery is what others wait for, so it comes with every heartbeat.
 	tick := min(w.config.HeartbeatInterval, w.config.LeaderTerm/3)
@@ -67,6 +69,7 @@ func (l *leader) turn(ctx context.Context) {
 		return
 	}
 	w.recover(ctx, leadership)
+	l.depth.measure(ctx)
 	if time.Since(l.cleaned) >= w.config.CleanupInterval {
 		l.cleaned = time.Now()
 		w.cleanUp(ctx, leadership)
@@ -126,7 +129,8 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 			}
 			return
 		}
-		w.client.metrics.Recovered(r.Back, r.Dead)
+		w.client.metrics.Recovered(len(r.Workers), r.Back, r.Dead)
+		w.countMoved(r.DeadOf, telemetry.Dead)
 		if len(r.Workers) > 0 || r.Back+r.Dead > 0 {
 			w.logger.Warn("recovered the tasks of dead workers", "workers", r.Workers, "back", r.Back, "dead", r.Dead)
 		}
@@ -147,7 +151,7 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 	for _, duty := range []struct {
 		run   func(context.Context, store.Leadership, int) (int64, error)
 		batch int
-	}{{st.Expire, expireBatch}, {st.ForgetKeys, forgetBatch}} {
+	}{{w.expire, expireBatch}, {st.ForgetKeys, forgetBatch}} {
 		for {
 			var n int64
 			err := w.within(ctx, func(ctx context.Context) (err error) {
@@ -165,6 +169,21 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 	if _, err := st.Vacuum(ctx, vacuumThreshold); err != nil {
 		w.failedDuty(ctx, err)
 	}
+}
+
+// expire ends waiting tasks whose ttl has passed.
+func (w *Worker) expire(ctx context.Context, l store.Leadership, limit int) (int64, error) {
+	gone, err := w.client.store.Expire(ctx, l, limit)
+	return int64(w.countMoved(gone, telemetry.Expired)), err
+}
+
+// countMoved counts tasks that the leader has ended.
+func (w *Worker) countMoved(moved []store.Moved, state string) (total int) {
+	for _, m := range moved {
+		w.client.metrics.Ended(m.Type, m.Queue, state, m.N)
+		total += m.N
+	}
+	return total
 }
 
 func (w *Worker) failedDuty(ctx context.Context, err error) {

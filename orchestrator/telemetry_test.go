@@ -158,13 +158,19 @@ orchestrator_attempts_total{outcome="succeeded",queue="default",type="test:echo"
 # HELP orchestrator_tasks_enqueued_total Tasks taken into the queue.
 # TYPE orchestrator_tasks_enqueued_total counter
 orchestrator_tasks_enqueued_total{queue="default",type="test:echo"} 3
+# HELP orchestrator_tasks_finished_total Tasks that ended, by their last state.
+# TYPE orchestrator_tasks_finished_total counter
+orchestrator_tasks_finished_total{queue="default",state="cancelled",type="test:echo"} 0
+orchestrator_tasks_finished_total{queue="default",state="dead",type="test:echo"} 0
+orchestrator_tasks_finished_total{queue="default",state="expired",type="test:echo"} 0
+orchestrator_tasks_finished_total{queue="default",state="succeeded",type="test:echo"} 3
 # HELP orchestrator_worker_busy_slots Tasks that run now.
 # TYPE orchestrator_worker_busy_slots gauge
 orchestrator_worker_busy_slots 0
 # HELP orchestrator_worker_slots Tasks this process's workers can run at a time.
 # TYPE orchestrator_worker_slots gauge
 orchestrator_worker_slots 0
-`), "orchestrator_attempts_total", "orchestrator_tasks_enqueued_total", "orchestrator_worker_busy_slots", "orchestrator_worker_slots"))
+`), "orchestrator_attempts_total", "orchestrator_tasks_enqueued_total", "orchestrator_tasks_finished_total", "orchestrator_worker_busy_slots", "orchestrator_worker_slots"))
 	problems, err := testutil.GatherAndLint(registry)
 	require.NoError(t, err)
 	require.Empty(t, problems)

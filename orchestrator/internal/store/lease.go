@@ -92,16 +92,19 @@ WHERE t.id = ANY ($1::bigint[]) AND x.id = t.id`
 
 const buryLost = `
 WITH gone AS (
-    DELETE FROM orchestrator.tasks t WHERE t.id = ANY ($1::bigint[]) RETURNING ` + deadColumnsOf + `)
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY ($1::bigint[]) RETURNING ` + deadColumnsOf + `),
+moved AS (
 ` + insertDead + `
 SELECT ` + deadValues + `, g.attempts + 1, orchestrator.add_error(g.errors, ` + crashErrorOfG + `), 'crashed'
-FROM gone g`
+FROM gone g
+RETURNING contract, queue)` + countMoved
 
 // Recovery is what one turn of [Store.Recover] found.
 type Recovery struct {
 	Workers []int64 // that were declared dead
 	Back    int     // tasks put back into the queue
 	Dead    int     // tasks that used up their attempts by crashing
+	DeadOf  []Moved // which those are
 }
 
 // Recover declares workers dead whose heartbeat is older than their lease and
@@ -128,7 +131,10 @@ func (s *Store) Recover(ctx context.Context, l Leadership, limit int, maxAttempt
 		if _, err := tx.Exec(ctx, s.text(recoverLost), back, charges); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, s.text(buryLost), dead)
+		if len(dead) == 0 {
+			return nil
+		}
+		r.DeadOf, err = s.moved(ctx, tx, buryLost, dead)
 		return err
 	})
 	return r, wrap("recover lost tasks", err)

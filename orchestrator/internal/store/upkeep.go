@@ -13,14 +13,44 @@ WITH due AS MATERIALIZED (
     SELECT t.id FROM orchestrator.tasks t
     WHERE t.state = 0 AND t.expires_at <= now() ORDER BY t.expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
 gone AS (
-    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM due)) RETURNING ` + finishedColumnsOf + `)
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM due)) RETURNING ` + finishedColumnsOf + `),
+moved AS (
 ` + insertFinished + `
 SELECT ` + finishedValues + `, 6, g.attempts, NULL, g.errors
-FROM gone g`
+FROM gone g
+RETURNING contract, queue)` + countMoved
+
+// Moved says how many tasks of one type and queue a statement of the leader's
+// has ended.
+type Moved struct {
+	Type  string
+	Queue string
+	N     int
+}
+
+// countMoved completes a statement whose rows are in moved.
+const countMoved = `
+SELECT c.task_type, m.queue, count(*) FROM moved m JOIN orchestrator.task_contracts c ON c.id = m.contract
+GROUP BY c.task_type, m.queue`
 
 // Expire moves at most limit waiting tasks whose ttl has passed to history.
-func (s *Store) Expire(ctx context.Context, l Leadership, limit int) (n int64, err error) {
-	return s.duty(ctx, l, "expire tasks", expire, limit)
+func (s *Store) Expire(ctx context.Context, l Leadership, limit int) (gone []Moved, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
+			return err
+		}
+		gone, err = s.moved(ctx, tx, expire, limit)
+		return err
+	})
+	return gone, wrap("expire tasks", err)
+}
+
+func (s *Store) moved(ctx context.Context, tx pgx.Tx, statement string, args ...any) ([]Moved, error) {
+	rows, err := tx.Query(ctx, s.text(statement), args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Moved])
 }
 
 const forgetKeys = `

@@ -19,31 +19,36 @@ const (
 	Released  = "released" // given back by a worker that stops
 )
 
+// Outcomes are all of them.
+func Outcomes() []string {
+	return []string{Succeeded, Retried, Snoozed, Cancelled, Expired, Dead, LeaseLost, Released}
+}
+
+// Ends are the states in which a task can end: the values of the label state
+// of tasks_finished_total.
+func Ends() []string { return []string{Succeeded, Cancelled, Expired, Dead} }
+
 // Metrics are the engine's metrics.
 type Metrics struct {
 	enqueued   *prometheus.CounterVec
 	attempts   *prometheus.CounterVec
+	finished   *prometheus.CounterVec
 	duration   *prometheus.HistogramVec
 	wait       *prometheus.HistogramVec
-	claimSize  prometheus.Histogram
-	claimTime  prometheus.Histogram
-	finishSize prometheus.Histogram
-	finishTime prometheus.Histogram
+	claimSize  prometheus.Observer
+	claimTime  prometheus.Observer
+	finishSize prometheus.Observer
+	finishTime prometheus.Observer
 	slots      prometheus.Gauge
 	busy       prometheus.Gauge
 	leader     prometheus.Gauge
 	leasesLost prometheus.Counter
+	crashes    prometheus.Counter
 	recovered  *prometheus.CounterVec
+	tasks      *prometheus.GaugeVec
+	oldest     *prometheus.GaugeVec
+	depthTime  *prometheus.GaugeVec
 }
-
-var (
-	// From a no-op to the longest default timeout and beyond.
-	attemptBuckets = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 1800, 7200}
-	waitBuckets    = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 15, 60, 300, 1800, 7200, 43200}
-	// Of one statement.
-	statementBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}
-	sizeBuckets      = []float64{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500}
-)
 
 // NewMetrics registers the metrics with r. With a nil r it returns nil. Metrics
 // that are registered already, by another client of the process, are shared.
@@ -53,47 +58,49 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	}
 	reg := registration{to: r}
 	m := &Metrics{
-		enqueued: add(&reg, counters("tasks_enqueued_total", "Tasks taken into the queue.", "type", "queue")),
-		attempts: add(&reg, counters("attempts_total", "Attempts by how they ended.", "type", "queue", "outcome")),
-		duration: add(&reg, histograms("attempt_duration_seconds", "Time a handler took.", attemptBuckets, "type", "queue")),
-		wait:     add(&reg, histograms("queue_wait_seconds", "Time from when a task was ready to the start of the attempt.", waitBuckets, "queue")),
+		enqueued: reg.counters(tasksEnqueued),
+		attempts: reg.counters(attempts),
+		finished: reg.counters(tasksFinished),
+		duration: reg.histograms(attemptDuration),
+		wait:     reg.histograms(queueWait),
 
-		claimSize:  add(&reg, histogram("claim_batch_size", "Tasks a claim returned.", sizeBuckets)),
-		claimTime:  add(&reg, histogram("claim_duration_seconds", "Time a claim took.", statementBuckets)),
-		finishSize: add(&reg, histogram("finish_batch_size", "Outcomes written together.", sizeBuckets)),
-		finishTime: add(&reg, histogram("finish_duration_seconds", "Time it took to write a batch of outcomes.", statementBuckets)),
+		claimSize:  reg.histograms(claimSize).WithLabelValues(),
+		claimTime:  reg.histograms(claimDuration).WithLabelValues(),
+		finishSize: reg.histograms(finishSize).WithLabelValues(),
+		finishTime: reg.histograms(finishDuration).WithLabelValues(),
 
-		slots:      add(&reg, gauge("worker_slots", "Tasks this process's workers can run at a time.")),
-		busy:       add(&reg, gauge("worker_busy_slots", "Tasks that run now.")),
-		leader:     add(&reg, gauge("leader", "1 while a worker of this process leads.")),
-		leasesLost: add(&reg, prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: "leases_lost_total", Help: "Times a worker of this process lost its lease."})),
-		recovered:  add(&reg, counters("tasks_recovered_total", "Tasks of dead workers that this process, as leader, took back (outcome back) or found to have crashed too often (outcome dead).", "outcome")),
+		slots:      reg.gauges(workerSlots).WithLabelValues(),
+		busy:       reg.gauges(workerBusySlots).WithLabelValues(),
+		leader:     reg.gauges(leader).WithLabelValues(),
+		leasesLost: reg.counters(leasesLost).WithLabelValues(),
+		crashes:    reg.counters(workerCrashes).WithLabelValues(),
+		recovered:  reg.counters(tasksRecovered),
+		tasks:      reg.gauges(tasks),
+		oldest:     reg.gauges(oldestReady),
+		depthTime:  reg.gauges(depthDuration),
 	}
 	return m, reg.err
-}
-
-const namespace = "orchestrator"
-
-func counters(name, help string, labels ...string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
-}
-
-func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, labels)
-}
-
-func histogram(name, help string, buckets []float64) prometheus.Histogram {
-	return prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets})
-}
-
-func gauge(name, help string) prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
 }
 
 // registration keeps the first error of several.
 type registration struct {
 	to  prometheus.Registerer
 	err error
+}
+
+func (r *registration) counters(m Metric) *prometheus.CounterVec {
+	return add(r, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: m.Name, Help: m.Help}, m.Labels))
+}
+
+func (r *registration) gauges(m Metric) *prometheus.GaugeVec {
+	return add(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: m.Name, Help: m.Help}, m.Labels))
+}
+
+// histograms are classic ones only: where both kinds are exposed and native
+// ones are enabled, Prometheus keeps the native and queries for buckets go
+// empty.
+func (r *registration) histograms(m Metric) *prometheus.HistogramVec {
+	return add(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: m.Name, Help: m.Help, Buckets: m.Buckets}, m.Labels))
 }
 
 func add[C prometheus.Collector](r *registration, c C) C {
@@ -114,6 +121,13 @@ func add[C prometheus.Collector](r *registration, c C) C {
 func (m *Metrics) Enqueued(taskType, queue string, n int) {
 	if m != nil {
 		m.enqueued.WithLabelValues(taskType, queue).Add(float64(n))
+	}
+}
+
+// Ended counts n tasks that ended outside an attempt; state is one of [Ends].
+func (m *Metrics) Ended(taskType, queue, state string, n int) {
+	if m != nil {
+		m.finished.WithLabelValues(taskType, queue, state).Add(float64(n))
 	}
 }
 
@@ -140,15 +154,20 @@ func (m *Metrics) Slots(n int) {
 	}
 }
 
-// Leads records whether a worker of this process leads.
+// Leads records whether a worker of this process leads. One that does not has
+// nothing to say of the cluster's depth.
 func (m *Metrics) Leads(yes bool) {
 	if m == nil {
 		return
 	}
-	m.leader.Set(0)
 	if yes {
 		m.leader.Set(1)
+		return
 	}
+	m.leader.Set(0)
+	m.tasks.Reset()
+	m.oldest.Reset()
+	m.depthTime.Reset()
 }
 
 // LeaseLost counts a lost lease.
@@ -158,11 +177,39 @@ func (m *Metrics) LeaseLost() {
 	}
 }
 
-// Recovered counts tasks of dead workers.
-func (m *Metrics) Recovered(back, dead int) {
+// Recovered counts dead workers and their tasks.
+func (m *Metrics) Recovered(workers, back, dead int) {
 	if m != nil {
+		m.crashes.Add(float64(workers))
 		m.recovered.WithLabelValues("back").Add(float64(back))
 		m.recovered.WithLabelValues(Dead).Add(float64(dead))
+	}
+}
+
+// QueueDepth is how many tasks of a queue are in which state, by the states'
+// names.
+type QueueDepth struct {
+	Queue  string
+	States map[string]int64
+}
+
+// Depth records what the leader counted, in all queues there are.
+func (m *Metrics) Depth(depths []QueueDepth, took time.Duration) {
+	if m == nil {
+		return
+	}
+	for _, d := range depths {
+		for state, n := range d.States {
+			m.tasks.WithLabelValues(d.Queue, state).Set(float64(n))
+		}
+	}
+	m.depthTime.WithLabelValues().Set(took.Seconds())
+}
+
+// OldestReady records how long a queue's oldest ready task has waited.
+func (m *Metrics) OldestReady(queue string, age time.Duration) {
+	if m != nil {
+		m.oldest.WithLabelValues(queue).Set(max(age, 0).Seconds())
 	}
 }
 
@@ -172,6 +219,7 @@ type TaskMetrics struct {
 	wait     prometheus.Observer
 	busy     prometheus.Gauge
 	outcomes map[string]prometheus.Counter
+	ends     map[string]prometheus.Counter
 }
 
 // Task returns the metrics of a task type in a queue.
@@ -181,10 +229,13 @@ func (m *Metrics) Task(taskType, queue string) *TaskMetrics {
 	}
 	t := &TaskMetrics{
 		duration: m.duration.WithLabelValues(taskType, queue), wait: m.wait.WithLabelValues(queue), busy: m.busy,
-		outcomes: map[string]prometheus.Counter{},
+		outcomes: map[string]prometheus.Counter{}, ends: map[string]prometheus.Counter{},
 	}
-	for _, outcome := range []string{Succeeded, Retried, Snoozed, Cancelled, Expired, Dead, LeaseLost, Released} {
+	for _, outcome := range Outcomes() {
 		t.outcomes[outcome] = m.attempts.WithLabelValues(taskType, queue, outcome)
+	}
+	for _, state := range Ends() {
+		t.ends[state] = m.finished.WithLabelValues(taskType, queue, state)
 	}
 	return t
 }
@@ -215,5 +266,12 @@ func (t *TaskMetrics) Ended(took time.Duration, traceID string) {
 func (t *TaskMetrics) Outcome(outcome string) {
 	if t != nil {
 		t.outcomes[outcome].Inc()
+	}
+}
+
+// Finished counts a task whose end, one of [Ends], was accepted.
+func (t *TaskMetrics) Finished(state string) {
+	if t != nil {
+		t.ends[state].Inc()
 	}
 }

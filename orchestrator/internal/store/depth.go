@@ -1,0 +1,214 @@
+package store
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// QueueDepth is how many tasks of one queue there are that are not finished.
+type QueueDepth struct {
+	Queue     string
+	Ready     int64
+	Scheduled int64
+	Retrying  int64
+	Running   int64
+	Dead      int64
+}
+
+// samplePages is how many pages of a table are read to count its rows. A
+// larger table is sampled. 400 MB hold about 1.5 million tasks with small
+// payloads and are read in a third of a second when they are cached.
+const samplePages = 50_000
+
+// exactLane is up to how many ready tasks of a lane are counted one by one in
+// a table that is sampled, so that a short queue beside a huge one is counted
+// as what it is.
+const exactLane = 10_000
+
+// tableSizes also lists the queues that somebody declares or works, which are
+// there with zeros.
+const tableSizes = `
+SELECT pg_relation_size('orchestrator.tasks') / current_setting('block_size')::bigint,
+    pg_relation_size('orchestrator.tasks_dead') / current_setting('block_size')::bigint,
+    ARRAY(SELECT queue FROM orchestrator.task_contracts UNION SELECT unnest(queues) FROM orchestrator.workers)`
+
+const sampleTasks = `
+SELECT t.queue,
+    count(*) FILTER (WHERE t.run_at <= now()),
+    count(*) FILTER (WHERE t.run_at > now() AND t.attempts = 0),
+    count(*) FILTER (WHERE t.run_at > now() AND t.attempts > 0),
+    0, 0
+FROM orchestrator.tasks t TABLESAMPLE SYSTEM ($1) WHERE t.state IN (0, 2) GROUP BY t.queue`
+
+const sampleDead = `
+SELECT d.queue, 0, 0, 0, 0, count(*) FROM orchestrator.tasks_dead d TABLESAMPLE SYSTEM ($1) GROUP BY d.queue`
+
+// countRunning walks the index tasks_running, which has as many entries as the
+// workers have slots and room to prefetch.
+const countRunning = `
+SELECT t.queue, 0, 0, 0, count(*), 0 FROM orchestrator.tasks t WHERE t.state = 1 GROUP BY t.queue`
+
+// waitingLanes steps from lane to lane through the index tasks_ready.
+const waitingLanes = `
+WITH RECURSIVE lanes AS (
+    (SELECT t.queue, t.priority FROM orchestrator.tasks t WHERE t.state = 0 ORDER BY t.queue, t.priority LIMIT 1)
+    UNION ALL
+    SELECT next.queue, next.priority FROM lanes CROSS JOIN LATERAL (
+        SELECT t.queue, t.priority FROM orchestrator.tasks t
+        WHERE t.state = 0 AND (t.queue, t.priority) > (lanes.queue, lanes.priority)
+        ORDER BY t.queue, t.priority LIMIT 1) AS next)`
+
+// countLanes gives the ready tasks of each queue, and -1 for a queue that has a
+// lane of more than $1.
+const countLanes = waitingLanes + `
+SELECT lanes.queue, CASE WHEN max(ready.n) > $1 THEN -1 ELSE sum(ready.n)::bigint END
+FROM lanes CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM (
+        SELECT FROM orchestrator.tasks t
+        WHERE t.state = 0 AND t.queue = lanes.queue AND t.priority = lanes.priority AND t.run_at <= now()
+        ORDER BY t.queue, t.priority, t.run_at, t.id LIMIT $1 + 1) AS capped) AS ready
+GROUP BY lanes.queue`
+
+// Depth counts the tasks of all queues by state, those of declared queues that
+// are empty included. In tables of more than samplePages it estimates what is
+// scheduled, retrying or dead, and what is ready in a lane of more than
+// exactLane.
+func (s *Store) Depth(ctx context.Context) ([]QueueDepth, error) { return s.depth(ctx, samplePages) }
+
+func (s *Store) depth(ctx context.Context, samplePages int64) (depths []QueueDepth, err error) {
+	byQueue := map[string]*QueueDepth{}
+	at := func(queue string) *QueueDepth {
+		if byQueue[queue] == nil {
+			byQueue[queue] = &QueueDepth{Queue: queue}
+		}
+		return byQueue[queue]
+	}
+	err = s.byIndex(ctx, func(tx pgx.Tx) error {
+		var pages, deadPages int64
+		var queues []string
+		if err := tx.QueryRow(ctx, s.text(tableSizes)).Scan(&pages, &deadPages, &queues); err != nil {
+			return err
+		}
+		for _, queue := range queues {
+			at(queue)
+		}
+		read := percent(pages, samplePages)
+		if err := s.addDepths(ctx, tx, at, read, sampleTasks, read); err != nil {
+			return err
+		}
+		if read < 100 {
+			if err := s.correctReady(ctx, tx, byQueue, at); err != nil {
+				return err
+			}
+		}
+		read = percent(deadPages, samplePages)
+		if err := s.addDepths(ctx, tx, at, read, sampleDead, read); err != nil {
+			return err
+		}
+		return s.addDepths(ctx, tx, at, 100, countRunning)
+	})
+	for _, d := range byQueue {
+		depths = append(depths, *d)
+	}
+	return depths, wrap("count tasks", err)
+}
+
+// percent is how much of a table of so many pages is read.
+func percent(pages, most int64) float64 {
+	return 100 * min(1, float64(most)/float64(max(pages, 1)))
+}
+
+func (s *Store) addDepths(ctx context.Context, tx pgx.Tx, at func(string) *QueueDepth, percent float64, statement string, args ...any) error {
+	rows, err := tx.Query(ctx, s.text(statement), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	scaled := func(n int64) int64 { return int64(math.Round(float64(n) * 100 / percent)) }
+	for rows.Next() {
+		var one QueueDepth
+		if err := rows.Scan(&one.Queue, &one.Ready, &one.Scheduled, &one.Retrying, &one.Running, &one.Dead); err != nil {
+			return err
+		}
+		d := at(one.Queue)
+		d.Ready += scaled(one.Ready)
+		d.Scheduled += scaled(one.Scheduled)
+		d.Retrying += scaled(one.Retrying)
+		d.Running += scaled(one.Running)
+		d.Dead += scaled(one.Dead)
+	}
+	return rows.Err()
+}
+
+// correctReady replaces the estimates of ready tasks of short queues.
+func (s *Store) correctReady(ctx context.Context, tx pgx.Tx, byQueue map[string]*QueueDepth, at func(string) *QueueDepth) error {
+	rows, err := tx.Query(ctx, s.text(countLanes), exactLane)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	exact := map[string]int64{}
+	for rows.Next() {
+		var queue string
+		var n int64
+		if err := rows.Scan(&queue, &n); err != nil {
+			return err
+		}
+		at(queue)
+		exact[queue] = n
+	}
+	for queue, d := range byQueue {
+		switch n := exact[queue]; {
+		case n >= 0:
+			d.Ready = n
+		default:
+			d.Ready = max(d.Ready, exactLane)
+		}
+	}
+	return rows.Err()
+}
+
+const oldestReady = waitingLanes + `
+SELECT lanes.queue, extract(epoch FROM max(now() - first.run_at))::float8
+FROM lanes CROSS JOIN LATERAL (
+    SELECT t.run_at FROM orchestrator.tasks t
+    WHERE t.state = 0 AND t.queue = lanes.queue AND t.priority = lanes.priority AND t.run_at <= now()
+    ORDER BY t.run_at, t.id LIMIT 1) AS first
+GROUP BY lanes.queue`
+
+// OldestReady returns, for each queue in which a task is ready, how long the
+// oldest one has been. It looks at one row a lane.
+func (s *Store) OldestReady(ctx context.Context) (map[string]time.Duration, error) {
+	ages := map[string]time.Duration{}
+	err := s.byIndex(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, s.text(oldestReady))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var queue string
+			var seconds float64
+			if err := rows.Scan(&queue, &seconds); err != nil {
+				return err
+			}
+			ages[queue] = time.Duration(seconds * float64(time.Second))
+		}
+		return rows.Err()
+	})
+	return ages, wrap("look for the oldest tasks", err)
+}
+
+// byIndex runs statements of which none should read a table whole, whatever
+// the planner believes of its size.
+func (s *Store) byIndex(ctx context.Context, run func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL enable_seqscan = off"); err != nil {
+			return err
+		}
+		return run(tx)
+	})
+}

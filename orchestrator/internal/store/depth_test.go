@@ -1,0 +1,162 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/devpg"
+)
+
+// migrated returns a store on a database of its own.
+func migrated(t testing.TB) *Store {
+	t.Helper()
+	server, err := devpg.SharedWith(t.Context(), devpg.Config{Log: t.Output()})
+	require.NoError(t, err)
+	template, err := server.Template(t.Context(), "store", migrateByHand)
+	require.NoError(t, err)
+	url, drop, err := template.Clone(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(drop)
+	pool, err := pgxpool.New(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return New(pool, nil, "orchestrator", false)
+}
+
+func fill(t testing.TB, s *Store, statements ...string) {
+	t.Helper()
+	for _, statement := range statements {
+		_, err := s.pool.Exec(context.WithoutCancel(t.Context()), statement)
+		require.NoError(t, err)
+	}
+}
+
+func sorted(depths []QueueDepth) []QueueDepth {
+	slices.SortFunc(depths, func(a, b QueueDepth) int { return cmp.Compare(a.Queue, b.Queue) })
+	return depths
+}
+
+const someTasks = `
+INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, run_at, attempts)
+SELECT 1, i % 3, q, '{}'::json, 0, now() - interval '1 minute' - i * interval '1 second', 0 FROM generate_series(1, 30) AS i, (VALUES ('email'), ('index')) AS v(q)
+UNION ALL SELECT 1, 0, 'email', '{}', 0, now() + interval '1 hour', 0 FROM generate_series(1, 7)
+UNION ALL SELECT 1, 0, 'email', '{}', 0, now() + interval '1 hour', 2 FROM generate_series(1, 5)
+UNION ALL SELECT 1, 0, 'index', '{}', 1, now(), 0 FROM generate_series(1, 4)`
+
+const someDead = `
+INSERT INTO orchestrator.tasks_dead (id, finished_at, scheduled_for, enqueued_at, contract, priority, attempts, queue, payload)
+SELECT -i, now(), now(), now(), 1, 0, 5, 'email', '{}' FROM generate_series(1, 3) AS i`
+
+func TestDepthCountsEveryQueueAndState(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, addContracts, someTasks, someDead,
+		`INSERT INTO orchestrator.workers (id, lease, slots, pid, host, version, queues) VALUES (1, '1m', 1, 1, '', '', '{idle}')`)
+	want := []QueueDepth{
+		{Queue: "email", Ready: 30, Scheduled: 7, Retrying: 5, Dead: 3},
+		{Queue: "idle"}, // worked, and empty
+		{Queue: "index", Ready: 30, Running: 4},
+		{Queue: "q"}, // declared, and empty
+	}
+	got, err := s.Depth(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, want, sorted(got))
+}
+
+// A short queue in a table that is too large to be read whole is counted
+// exactly; a long one is estimated.
+func TestDepthOfALargeTable(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, someTasks, `
+		INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at)
+		SELECT 1, 50, 'bulk', '{}', now() + CASE WHEN i % 4 = 0 THEN interval '1 day' ELSE interval '-1 day' END FROM generate_series(1, 60000) AS i`)
+	got, err := s.depth(t.Context(), 400)
+	require.NoError(t, err)
+	byQueue := map[string]QueueDepth{}
+	for _, d := range got {
+		byQueue[d.Queue] = d
+	}
+	require.Equal(t, int64(30), byQueue["email"].Ready)
+	require.Equal(t, int64(30), byQueue["index"].Ready)
+	require.Equal(t, int64(4), byQueue["index"].Running)
+	require.InEpsilon(t, 45_000, byQueue["bulk"].Ready, .25)
+	require.InEpsilon(t, 15_000, byQueue["bulk"].Scheduled, .25)
+}
+
+func TestOldestReady(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	ages, err := s.OldestReady(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, ages)
+	fill(t, s, someTasks)
+	ages, err = s.OldestReady(t.Context())
+	require.NoError(t, err)
+	require.Len(t, ages, 2)
+	require.InDelta(t, 90*time.Second, ages["email"], float64(10*time.Second))
+}
+
+// What the leader asks at every turn must walk indexes, whatever the planner
+// believes.
+func TestDepthStatementsKeepTheirPlans(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, addContracts, addScheduled, addRunning, plannersTable, addReady)
+	conn, err := s.pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	run(t, conn.Conn(), "SET enable_seqscan = off")
+	for _, one := range []struct {
+		statement string
+		args      []any
+	}{{oldestReady, nil}, {countLanes, []any{exactLane}}, {countRunning, nil}} {
+		plan := explainAny(t, conn.Conn(), one.statement, one.args)
+		plan.each(func(n planNode) {
+			require.False(t, n.Relation == "tasks" && n.Type == "Seq Scan", one.statement)
+		})
+	}
+}
+
+func explainAny(t *testing.T, conn *pgx.Conn, statement string, args []any) planNode {
+	t.Helper()
+	if len(args) > 0 {
+		return explain(t, conn, statement, args)
+	}
+	return explain(t, conn, statement+" LIMIT $1", []any{1000})
+}
+
+// BenchmarkDepth counts ten million tasks.
+//
+//	go test ./orchestrator/internal/store -run '^$' -bench Depth -benchtime 5x -timeout 30m
+func BenchmarkDepth(b *testing.B) {
+	s := migrated(b)
+	fill(b, s, addContracts, `
+		INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at, attempts)
+		SELECT 1, i % 7, 'queue_' || i % 5, '{"user_id": 1, "template": "welcome"}',
+			now() + (CASE WHEN i % 3 = 0 THEN -1 ELSE 1 END) * (i % 86400) * interval '1 second', i % 11 / 10
+		FROM generate_series(1, 10000000) AS i`, `VACUUM ANALYZE orchestrator.tasks`, someTasks)
+	measure := func(what string, run func() error) {
+		b.Run(what, func(b *testing.B) {
+			for b.Loop() {
+				require.NoError(b, run())
+			}
+		})
+	}
+	measure("oldest", func() error { _, err := s.OldestReady(b.Context()); return err })
+	measure("sampled", func() error {
+		depths, err := s.Depth(b.Context())
+		for _, d := range depths {
+			b.Logf("%+v", d)
+		}
+		return err
+	})
+	measure("whole", func() error { _, err := s.depth(b.Context(), 1<<40); return err })
+}
