@@ -45,6 +45,11 @@ func (c *Client) DeadTasks(ctx context.Context, filter DeadFilter) iter.Seq2[Tas
 	}
 }
 
+// CountDead counts the dead letters that filter chooses.
+func (c *Client) CountDead(ctx context.Context, filter DeadFilter) (int, error) {
+	return c.store.CountTasks(ctx, filter.stored())
+}
+
 // deadBatch is how many dead letters one transaction moves or deletes.
 const deadBatch = 500
 

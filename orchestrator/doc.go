@@ -53,7 +53,7 @@
 // To match with errors.Is: [ErrNotFound], [ErrDuplicate], [ErrLeaseLost],
 // [ErrUnknownTask], [ErrPayloadTooLarge], [ErrShutdown], [ErrTimeout], and every
 // [Code] a spec declares. With errors.As: [*ValidationError],
-// [*DuplicateError], [*TaskError], [*PanicError].
+// [*UnknownTaskError], [*DuplicateError], [*TaskError], [*PanicError].
 //
 // A handler ends its task by returning nil; says more about a failure by
 // [Permanent], [RetryAfter], [Snooze] or [Cancel]; and any other error, or a
@@ -63,7 +63,7 @@
 //
 // This package imports pgx, bun, caarlos0/env, jsonschema, the standard library,
 // migrations, and its own internal packages: store (all SQL), groupcommit
-// (batches without timers), contract (which old tasks a worker may run) and
+// (batches without timers), contract (which old tasks a worker may run),
 // canonical and format (what generated code and the untyped door must agree
-// on). It never imports generate.
+// on) and nearest (what somebody may have meant). It never imports generate.
 package orchestrator

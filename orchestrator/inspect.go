@@ -15,8 +15,8 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
-// TaskInfo is all that is known of one task. Its JSON is what the CLI prints
-// with --json; the names of its fields stay as they are.
+// TaskInfo is all that is known of one task, its times in UTC. Its JSON is what
+// the CLI prints with --json; the names of its fields stay as they are.
 type TaskInfo struct {
 	ID       TaskID `json:"id"`
 	Type     string `json:"type"`
@@ -165,14 +165,17 @@ func taskInfoOf(row store.TaskRow, maxAttempts int) TaskInfo {
 	info := TaskInfo{
 		ID: TaskID(row.ID), Type: row.TaskType, State: State(row.State), Queue: row.Queue, Priority: int(row.Priority),
 		Attempts: int(row.Attempts), MaxAttempts: maxAttempts,
-		EnqueuedAt: row.EnqueuedAt, ScheduledFor: row.ScheduledFor, RunAt: row.RunAt, ExpiresAt: row.ExpiresAt,
-		ClaimedAt: row.ClaimedAt, FinishedAt: row.FinishedAt, Worker: row.WorkerID, Suspect: row.Suspect,
+		EnqueuedAt: row.EnqueuedAt.UTC(), ScheduledFor: row.ScheduledFor.UTC(), RunAt: row.RunAt.UTC(), ExpiresAt: row.ExpiresAt.UTC(),
+		ClaimedAt: row.ClaimedAt.UTC(), FinishedAt: row.FinishedAt.UTC(), Worker: row.WorkerID, Suspect: row.Suspect,
 		GroupKey: row.GroupKey, TraceParent: row.TraceParent, Payload: row.Payload, Result: row.Result,
 		contract: row.Contract,
 	}
 	// Both were written by the engine itself; what cannot be read is not shown.
 	_ = json.Unmarshal(row.Metadata, &info.Metadata)
 	_ = json.Unmarshal(row.Errors, &info.Errors)
+	for i := range info.Errors {
+		info.Errors[i].At = info.Errors[i].At.UTC()
+	}
 	return info
 }
 
@@ -285,7 +288,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	status := Status{Now: overview.Now, Queues: []QueueStatus{}, Workers: []WorkerStatus{}}
+	status := Status{Now: overview.Now.UTC(), Queues: []QueueStatus{}, Workers: []WorkerStatus{}}
 	for _, row := range overview.Queues {
 		q := QueueStatus{
 			Queue: row.Queue, Ready: row.Ready, Scheduled: row.Scheduled, Retrying: row.Retrying, Running: row.Running, Dead: row.Dead,
@@ -301,7 +304,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 		w := WorkerStatus{
 			ID: row.ID, Host: row.Host, PID: row.PID, Version: row.Version, Queues: row.Queues, Slots: row.Slots, Busy: row.Busy,
 			Idle: row.Idle, Draining: row.Draining, Leader: row.Leader, Alive: row.Alive,
-			StartedAt: row.StartedAt, HeartbeatAt: row.HeartbeatAt, Lease: time.Duration(row.Lease * float64(time.Second)),
+			StartedAt: row.StartedAt.UTC(), HeartbeatAt: row.HeartbeatAt.UTC(), Lease: time.Duration(row.Lease * float64(time.Second)),
 		}
 		status.Workers = append(status.Workers, w)
 		if w.Alive {

@@ -97,7 +97,7 @@ func meantBy(name string, properties, present map[string]any) string {
 			missing = append(missing, declared)
 		}
 	}
-	if near := nearest.Names(name, missing, 1); len(near) > 0 {
+	if near := nearest.Names(name, missing, 1); len(near) > 0 && len(name) > 3 { // cc and bcc are no misspellings
 		return near[0]
 	}
 	return ""

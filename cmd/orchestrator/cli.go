@@ -28,6 +28,7 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	exitSignal  = 130 // Ctrl-C, as shells have it
 )
 
 // errReported ends a run with exitFailure when all has been said.
@@ -49,6 +50,8 @@ func (c *cli) run(ctx context.Context, args []string) int {
 		return int(child)
 	case errors.Is(err, errReported):
 		return exitFailure
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitSignal
 	case !c.started:
 		fmt.Fprintf(c.stderr, "orchestrator: %v\nRun '%s --help' for usage.\n", err, command.CommandPath())
 		return exitUsage

@@ -105,7 +105,7 @@ func (c *cli) deadPurgeCommand() *cobra.Command {
 					return err
 				}
 				if !yes {
-					n, err := countDead(cmd.Context(), client, filter)
+					n, err := client.CountDead(cmd.Context(), filter)
 					if err != nil {
 						return err
 					}
@@ -126,16 +126,6 @@ func (c *cli) deadPurgeCommand() *cobra.Command {
 	choose.register(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
-}
-
-func countDead(ctx context.Context, client *orchestrator.Client, filter orchestrator.DeadFilter) (n int, err error) {
-	for _, err := range client.DeadTasks(ctx, filter) {
-		if err != nil {
-			return 0, err
-		}
-		n++
-	}
-	return n, nil
 }
 
 // chooseDead are the arguments that choose dead letters to change.

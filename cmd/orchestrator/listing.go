@@ -46,15 +46,15 @@ func (c *cli) listTasks(ctx context.Context, client *orchestrator.Client, tasks 
 		}
 		rows.row(row(&task)...)
 	}
+	if more {
+		fmt.Fprintf(c.stderr, "There are more than these %d: --limit 0 lists all.\n", flags.limit)
+	}
 	if c.json {
 		return list.end()
 	}
 	rows.flush()
-	switch {
-	case n == 0:
+	if n == 0 {
 		fmt.Fprintln(c.stderr, "none")
-	case more:
-		fmt.Fprintf(c.stderr, "There are more than these %d: --limit 0 lists all.\n", flags.limit)
 	}
 	return nil
 }

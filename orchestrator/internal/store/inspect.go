@@ -76,8 +76,11 @@ func (s *Store) TaskByID(ctx context.Context, id int64) (row TaskRow, err error)
 // pages are read is neither missed nor seen twice. The primary keys of all
 // three tables are merged.
 func (s *Store) TasksBefore(ctx context.Context, f TaskFilter, before int64, limit int64) (rows []TaskRow, err error) {
-	err = s.filter(s.tasks(&rows), f).Where("t.id < ?", before).OrderExpr("t.id DESC").Limit(limit).Scan(ctx)
-	return rows, wrap("list tasks", err)
+	return rows, wrap("list tasks", s.tasksBefore(&rows, f, before, limit).Scan(ctx))
+}
+
+func (s *Store) tasksBefore(rows *[]TaskRow, f TaskFilter, before, limit int64) *bun.SelectQuery {
+	return s.filter(s.tasks(rows), f).Where("t.id < ?", before).OrderExpr("t.id DESC").Limit(limit)
 }
 
 // TaskIDsAfter returns the oldest limit ids above after.
@@ -86,15 +89,25 @@ func (s *Store) TaskIDsAfter(ctx context.Context, f TaskFilter, after int64, lim
 	return ids, wrap("list tasks", q.Scan(ctx, &ids))
 }
 
+// CountTasks counts what TasksBefore would list.
+func (s *Store) CountTasks(ctx context.Context, f TaskFilter) (n int, err error) {
+	err = s.filter(s.tasks((*TaskRow)(nil)), f).ColumnExpr("count(*)").Scan(ctx, &n)
+	return n, wrap("count tasks", err)
+}
+
 // DeadBefore returns the limit dead letters that died last before a place in
 // their order: one page. It walks the index tasks_dead_newest.
 func (s *Store) DeadBefore(ctx context.Context, f TaskFilter, finishedAt time.Time, id int64, limit int64) (rows []TaskRow, err error) {
+	return rows, wrap("list dead letters", s.deadBefore(&rows, f, finishedAt, id, limit).Scan(ctx))
+}
+
+func (s *Store) deadBefore(rows *[]TaskRow, f TaskFilter, finishedAt time.Time, id, limit int64) *bun.SelectQuery {
 	f.Places = []string{PlaceDead}
-	q := s.filter(s.tasks(&rows), f).OrderExpr("t.finished_at DESC, t.id DESC").Limit(limit)
+	q := s.filter(s.tasks(rows), f).OrderExpr("t.finished_at DESC, t.id DESC").Limit(limit)
 	if id != 0 {
 		q = q.Where("(t.finished_at, t.id) < (?, ?)", finishedAt, id)
 	}
-	return rows, wrap("list dead letters", q.Scan(ctx))
+	return q
 }
 
 func (s *Store) tasks(model any) *bun.SelectQuery {
