@@ -31,8 +31,10 @@ type Client struct {
 	store   *store.Store
 	logger  *slog.Logger
 
-	metrics *telemetry.Metrics
-	tracing *telemetry.Tracing
+	metrics  *telemetry.Metrics
+	gatherer prometheus.Gatherer
+	tracing  *telemetry.Tracing
+	running  runningWorkers
 
 	contracts contracts
 	// rawContracts serves EnqueueRaw.
@@ -61,6 +63,10 @@ type ClientConfig struct {
 	// Registerer gets the engine's metrics; nil is no metrics. Clients of one
 	// process may share it.
 	Registerer prometheus.Registerer
+	// Gatherer is what [Client.HTTPHandler] serves as /metrics; nil is the
+	// Registerer, if it gathers too, as a *prometheus.Registry and
+	// prometheus.DefaultRegisterer do.
+	Gatherer prometheus.Gatherer
 	// TracerProvider gets the engine's spans, such as otel.GetTracerProvider();
 	// nil is no tracing.
 	TracerProvider trace.TracerProvider
@@ -125,6 +131,7 @@ func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
 	db := bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())
 	c := &Client{pool: pool, db: db, logger: cfg.Logger, store: store.New(pool, db, cfg.Schema, cfg.TransactionPooler)}
 	c.metrics, c.tracing = metrics, telemetry.NewTracing(cfg.TracerProvider, Version())
+	c.gatherer = gathererOf(cfg.Gatherer, cfg.Registerer)
 	c.inserts = groupcommit.New(c.flushInserts)
 	c.results = newResults(c)
 	c.wakeups = newWakeups(c)

@@ -45,6 +45,12 @@ type WorkerConfig struct {
 	// PollOnly does without LISTEN, which needs a connection of its own and
 	// does not work through a pooler in transaction mode. CLAIM_POLL_ONLY.
 	PollOnly bool `env:"CLAIM_POLL_ONLY"`
+	// HTTPAddr is where the worker serves [Client.HTTPHandler] while it runs;
+	// empty is nowhere. A port alone is one of 127.0.0.1; 0.0.0.0:9464 is
+	// every interface. HTTP_ADDR.
+	HTTPAddr string `env:"HTTP_ADDR"`
+	// HTTPPprof adds /debug/pprof/ there. HTTP_PPROF.
+	HTTPPprof bool `env:"HTTP_PPROF"`
 	// Logger is nil for the client's.
 	Logger *slog.Logger
 }
@@ -90,6 +96,11 @@ func (c WorkerConfig) withDefaults() (WorkerConfig, error) {
 	}
 	if c.PoolSize < 0 {
 		errs = append(errs, fmt.Errorf("orchestrator: WORKER_POOL_SIZE=%d: want 1 or more, or nothing for the sum over the queues", c.PoolSize))
+	}
+	if c.HTTPAddr != "" {
+		if _, err := listenAddr(c.HTTPAddr); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if len(errs) == 0 && c.WorkerTimeout < 2*c.HeartbeatInterval {
 		errs = append(errs, fmt.Errorf("orchestrator: WORKER_TIMEOUT=%s: want at least twice HEARTBEAT_INTERVAL=%s, so that one late heartbeat loses no lease",

@@ -15,3 +15,9 @@ func RawRequest(d *Definition, payload []byte) (Request, error) {
 
 // DurationPattern tells durations apart in a stored schema.
 const DurationPattern = durationPattern
+
+// ListenAddr reads HTTP_ADDR.
+var ListenAddr = listenAddr
+
+// Checked is the config with its defaults.
+func (c WorkerConfig) Checked() (WorkerConfig, error) { return c.withDefaults() }

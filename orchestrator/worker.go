@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -72,9 +71,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	base := context.WithoutCancel(ctx)
 	handlers, stopHandlers := context.WithCancelCause(base)
 	defer stopHandlers(nil)
+	server, err := w.listenHTTP(ctx)
+	if err != nil {
+		return err
+	}
+	defer server.close() // last: until then it tells that the worker is stopping
 	if err := w.lease.start(ctx, handlers); err != nil {
 		return err
 	}
+	w.client.running.add(ctx, w)
+	defer w.client.running.remove(w)
+	server.start(w)
 
 	background, stopBackground := context.WithCancel(base)
 	defer stopBackground()
@@ -110,12 +117,8 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if w.logger = config.Logger; w.logger == nil {
 		w.logger = w.client.logger
 	}
-	pending, err := w.client.Migrator().Pending(ctx)
-	if err != nil {
+	if err := w.client.migrated(ctx); err != nil {
 		return err
-	}
-	if len(pending) > 0 {
-		return fmt.Errorf("orchestrator: the database lacks %d migrations (%s): run `orchestrator migrate up`, or client.Migrator().Up", len(pending), strings.Join(pending, ", "))
 	}
 	if w.routes, err = newRouting(ctx, w.client, w.mux, config.Queues, w.logger); err != nil {
 		return err
