@@ -8,7 +8,7 @@ import (
 
 // WaitBounds are the buckets in which the engine counts how long tasks wait for
 // their start: the only durations at which a share can be measured. A test in
-// generate/monitoring compares them with what a worker exposes.
+// tests/monitoring compares them with what a worker exposes.
 func WaitBounds() []time.Duration {
 	const ms = time.Millisecond
 	return []time.Duration{
