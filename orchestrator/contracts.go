@@ -15,9 +15,13 @@ type contracts struct {
 }
 
 // contractID returns the id of d's contract, storing the contract when the
-// database sees it for the first time. This happens on a connection of the
-// client's own: a contract outlives the transaction that first needed it.
+// database sees it for the first time. This never happens in a transaction of
+// the caller's: a contract outlives the transaction that first needed it.
 func (c *Client) contractID(ctx context.Context, d *Definition) (int32, error) {
+	return c.contractIDBy(ctx, d, c.store.ContractID)
+}
+
+func (c *Client) contractIDBy(ctx context.Context, d *Definition, find func(context.Context, store.Contract) (int32, error)) (int32, error) {
 	if id, ok := c.contracts.ids.Load(d); ok {
 		return id.(int32), nil
 	}
@@ -25,7 +29,7 @@ func (c *Client) contractID(ctx context.Context, d *Definition) (int32, error) {
 	if err != nil {
 		return 0, err
 	}
-	id, err := c.store.ContractID(ctx, contract)
+	id, err := find(ctx, contract)
 	if err != nil {
 		return 0, err
 	}

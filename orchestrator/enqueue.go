@@ -33,7 +33,7 @@ func (c *Client) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	tasks, err := c.newTasks(ctx, batch)
+	tasks, err := newTasks(ctx, batch, c.contractID)
 	if err != nil {
 		return nil, named(batch, err)
 	}
@@ -192,7 +192,7 @@ func (c *Client) refs(batch []Request, rows []store.Inserted) ([]TaskRef, error)
 }
 
 // newTasks resolves definitions and options into rows.
-func (c *Client) newTasks(ctx context.Context, batch []Request) ([]store.NewTask, error) {
+func newTasks(ctx context.Context, batch []Request, contractID func(context.Context, *Definition) (int32, error)) ([]store.NewTask, error) {
 	tasks := make([]store.NewTask, len(batch))
 	for i := range batch {
 		if err := newTask(&batch[i], &tasks[i]); err != nil {
@@ -201,7 +201,7 @@ func (c *Client) newTasks(ctx context.Context, batch []Request) ([]store.NewTask
 			}
 			return nil, err
 		}
-		id, err := c.contractID(ctx, batch[i].Definition)
+		id, err := contractID(ctx, batch[i].Definition)
 		if err != nil {
 			return nil, err
 		}

@@ -59,7 +59,7 @@ func (e *txEnqueuer) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, e
 	if e.err != nil || len(batch) == 0 {
 		return nil, e.err
 	}
-	tasks, err := e.client.newTasks(ctx, batch)
+	tasks, err := newTasks(ctx, batch, e.contractID)
 	if err != nil {
 		return nil, named(batch, err)
 	}
@@ -70,6 +70,12 @@ func (e *txEnqueuer) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, e
 		return nil, named(batch, err)
 	}
 	return refs, nil
+}
+
+// contractID asks on a connection that is not the pool's: transactions like
+// this one may hold all of those.
+func (e *txEnqueuer) contractID(ctx context.Context, d *Definition) (int32, error) {
+	return e.client.contractIDBy(ctx, d, e.client.store.ContractIDApart)
 }
 
 func (e *txEnqueuer) insert(ctx context.Context, batch []Request, tasks []store.NewTask) ([]TaskRef, error) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Contract is one shape of a task type, as stored.
@@ -35,12 +36,30 @@ ON CONFLICT (task_type, fingerprint) DO NOTHING`
 // ContractID returns the id of a contract and stores the contract first if it
 // is new.
 func (s *Store) ContractID(ctx context.Context, c Contract) (id int32, err error) {
+	return s.contractID(ctx, s.pool, c)
+}
+
+// ContractIDApart is ContractID on a connection of its own.
+func (s *Store) ContractIDApart(ctx context.Context, c Contract) (id int32, err error) {
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	if err != nil {
+		return 0, wrap("find the contract of "+c.Type, err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // nothing is lost with it
+	return s.contractID(ctx, conn, c)
+}
+
+func (s *Store) contractID(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, statement string, args ...any) pgx.Row
+	Exec(ctx context.Context, statement string, args ...any) (pgconn.CommandTag, error)
+}, c Contract,
+) (id int32, err error) {
 	for {
-		err := s.queryRow(ctx, findContract, c.Type, c.Fingerprint).Scan(&id)
+		err := db.QueryRow(ctx, s.text(findContract), s.mode, c.Type, c.Fingerprint).Scan(&id)
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return id, wrap("find the contract of "+c.Type, err)
 		}
-		_, err = s.exec(ctx, addContract, c.Type, c.Fingerprint, c.Queue, c.Priority, c.PayloadSchema, c.ResultSchema, c.Policy)
+		_, err = db.Exec(ctx, s.text(addContract), s.mode, c.Type, c.Fingerprint, c.Queue, c.Priority, c.PayloadSchema, c.ResultSchema, c.Policy)
 		if err != nil {
 			return 0, wrap("store the contract of "+c.Type, err)
 		}
