@@ -24,6 +24,7 @@ type claimer struct {
 	full      int           // claims in a row that left tasks behind
 	pause     time.Duration // of polling
 	uncertain []uncertainClaim
+	most      int // rows a claim may ask for, after one that took too long; 0 is any
 }
 
 // An idle claimer polls soon at first, because a notification that was sent
@@ -96,6 +97,8 @@ func (c *claimer) run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
 	if err := c.disown(ctx); err != nil {
 		c.w.logger.Warn("a claim whose answer was lost is left to recovery", "error", err)
 	}
@@ -127,6 +130,9 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	if err := c.lanes.lookBack(ctx, due); err != nil {
 		return 0, err
 	}
+	if c.most > 0 {
+		total = min(total, c.most)
+	}
 	req, served := c.lanes.request(wants, total)
 	if len(served) == 0 {
 		if c.lanes.anyReady() {
@@ -138,8 +144,14 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	began := time.Now()
 	claimed, now, err := c.w.client.store.Claim(ctx, req)
 	if err != nil {
-		c.uncertain = append(c.uncertain, uncertainClaim{s, req.Claim})
+		c.uncertain = append(c.uncertain, uncertainClaim{session: s, claim: req.Claim, pause: lookBackInterval})
+		if store.TookTooLong(err) {
+			c.most = max(req.Limit/2, 1)
+		}
 		return 0, err
+	}
+	if c.most *= 2; c.most > maxPrefetch {
+		c.most = 0
 	}
 	took := time.Since(began)
 	c.w.pool.claimTook(took)
@@ -155,24 +167,38 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	return claimAgain, nil
 }
 
-// uncertainClaim is a claim whose answer did not come: it may have happened.
+// uncertainClaim is a claim whose answer did not come: it may have happened,
+// or still happen, when the network delivers it after all.
 type uncertainClaim struct {
 	session *session
 	claim   int64
+	due     time.Time     // of giving it back (again); zero is now
+	pause   time.Duration // until the next time
 }
 
+// forgetClaim is the pause after which an uncertain claim is not looked for any
+// more: no network keeps a statement that long.
+const forgetClaim = time.Hour
+
 // disown gives back what uncertain claims have taken. Until it has, nothing
-// more is claimed. What a lost session has taken is the leader's to recover.
+// more is claimed. It looks again after growing pauses, because a claim may
+// land later than that. What a lost session has taken is the leader's to
+// recover.
 func (c *claimer) disown(ctx context.Context) error {
-	for len(c.uncertain) > 0 {
-		u := c.uncertain[0]
-		if !u.session.lost() {
-			if _, err := c.w.client.store.Disown(ctx, u.session.id, u.claim); err != nil {
-				return err
-			}
+	for i := range c.uncertain {
+		u := &c.uncertain[i]
+		if u.session.lost() || time.Now().Before(u.due) {
+			continue
 		}
-		c.uncertain = c.uncertain[1:]
+		if _, err := c.w.client.store.Disown(ctx, u.session.id, u.claim); err != nil {
+			return err
+		}
+		u.due = time.Now().Add(u.pause)
+		u.pause *= 4
 	}
+	c.uncertain = slices.DeleteFunc(c.uncertain, func(u uncertainClaim) bool {
+		return u.session.lost() || u.pause > forgetClaim
+	})
 	return nil
 }
 
@@ -193,7 +219,7 @@ func (c *claimer) signals() (hinted map[lane]bool, due bool) {
 // accept turns rows into jobs.
 func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed, now time.Time) {
 	known := c.w.routes.contracts.Load()
-	jobs := make([]*job, len(claimed))
+	jobs := make([]*job, 0, len(claimed))
 	all := make([]job, len(claimed))
 	at := time.Now()
 	for i := range claimed {
@@ -201,7 +227,12 @@ func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed, now t
 			Claimed: claimed[i], fence: store.Fence{ID: claimed[i].ID, Worker: s.id, Claim: claim},
 			session: s, route: known.byID[claimed[i].Contract], claimed: at, waited: now.Sub(claimed[i].RunAt),
 		}
-		jobs[i] = &all[i]
+		if all[i].route == nil {
+			all[i].route = c.w.routes.shun(claimed[i].Contract)
+			c.w.finisher.giveBack(&all[i])
+			continue
+		}
+		jobs = append(jobs, &all[i])
 	}
 	c.release(c.w.pool.add(jobs))
 }

@@ -110,6 +110,23 @@ func (r *routing) refresh(ctx context.Context) error {
 	return nil
 }
 
+// shun leaves the tasks of a contract alone until the next refresh. Contract
+// ids are drawn before their rows can be seen, so one that is lower than the
+// newest known may have been missed. The route it returns has no handler.
+func (r *routing) shun(contract int32) *route {
+	for {
+		known := r.contracts.Load()
+		if slices.Contains(known.foreign, contract) {
+			return &route{definition: &Definition{Name: "unknown"}}
+		}
+		next := *known
+		next.foreign = append(slices.Clone(known.foreign), contract)
+		if r.contracts.CompareAndSwap(known, &next) {
+			return &route{definition: &Definition{Name: "unknown"}}
+		}
+	}
+}
+
 // accepts returns the route for tasks of a stored contract, nil when this
 // worker must leave them to others.
 //
