@@ -1,0 +1,91 @@
+package integration_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/orchestratortest"
+	"github.com/task-orchestrator/task-orchestrator/tests/harness"
+)
+
+const leads = `SELECT EXISTS (SELECT FROM leader l JOIN workers w ON w.id = l.worker_id WHERE w.pid = $1 AND l.expires_at > now())`
+
+// recovers checks that whoever leads recovers the tasks of the dead.
+func recovers(t *testing.T, db *harness.Observer) {
+	t.Helper()
+	db.Exec(t, `INSERT INTO workers (id, heartbeat_at, lease, slots, pid, host, version, queues)
+		VALUES (1, now() - interval '1 hour', '1 second', 1, 1, '', '', '{}')`)
+	db.AwaitTrue(t, `SELECT NOT EXISTS (SELECT FROM workers WHERE id = 1)`)
+}
+
+// A leader that is frozen is replaced when its term is over, and when it goes
+// on it does not lead.
+func TestFrozenLeaderIsReplaced(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	db := harness.Observe(t, url)
+	first := harness.Start(t, "worker", hasty(url, "WORKER_TIMEOUT=1m")...)
+	db.AwaitTrue(t, leads, first.PID())
+	recovers(t, db)
+	epoch := harness.Value[int64](t, db, `SELECT epoch FROM leader`)
+	second := harness.Start(t, "worker", hasty(url)...)
+	db.AwaitTrue(t, `SELECT count(*) = 2 FROM workers`)
+
+	first.Freeze(t)
+	db.AwaitTrue(t, leads, second.PID())
+	require.Greater(t, harness.Value[int64](t, db, `SELECT epoch FROM leader`), epoch)
+	recovers(t, db)
+	beat := harness.Value[time.Time](t, db, `SELECT heartbeat_at FROM workers WHERE pid = $1`, first.PID())
+	first.Thaw(t)
+	db.AwaitTrue(t, `SELECT heartbeat_at > $2 FROM workers WHERE pid = $1`, first.PID(), beat)
+	require.True(t, harness.Value[bool](t, db, leads, second.PID()))
+
+	// It hands over when it stops, and the other takes it up again.
+	second.Terminate(t)
+	db.AwaitTrue(t, leads, first.PID())
+	recovers(t, db)
+	first.Terminate(t)
+	require.True(t, harness.Value[bool](t, db, `SELECT expires_at < now() FROM leader`), "a leader that stops gives it up")
+}
+
+// A leader that is frozen in the middle of its work holds locks. They must not
+// keep others from leading for as long as it is frozen.
+func TestLeaderFrozenInATransactionIsReplaced(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	db := harness.Observe(t, url)
+	first := harness.Start(t, "worker", hasty(url, "HEARTBEAT_INTERVAL=2ms", "WORKER_TIMEOUT=1m")...)
+	db.AwaitTrue(t, leads, first.PID())
+	harness.Await(t, "the leader to be frozen between two statements of its work", func() bool {
+		first.Freeze(t)
+		if harness.Value[bool](t, db, `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND state = 'idle in transaction' AND state_change < now() - interval '20 ms')`) {
+			return true
+		}
+		first.Thaw(t)
+		return false
+	})
+	second := harness.Start(t, "worker", hasty(url)...)
+	db.AwaitTrue(t, leads, second.PID())
+	recovers(t, db)
+	first.Thaw(t)
+	first.Terminate(t)
+	second.Terminate(t)
+}
+
+// A worker whose lease was lost leads again without waiting for the term of
+// the session before to end.
+func TestLeadershipFollowsTheWorkerIntoItsNextSession(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	db, client := harness.Observe(t, url), harness.Open(t, url)
+	config := harness.Brisk()
+	config.LeaderTerm = time.Hour
+	harness.StartWorker(t, client, harness.Mux(harness.Returning, harness.Echo), config)
+	db.AwaitTrue(t, `SELECT EXISTS (SELECT FROM leader l JOIN workers w ON w.id = l.worker_id)`)
+	db.Exec(t, `DELETE FROM workers`)
+	db.AwaitTrue(t, `SELECT EXISTS (SELECT FROM leader l JOIN workers w ON w.id = l.worker_id)`)
+	recovers(t, db)
+}
