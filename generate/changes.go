@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/task-orchestrator/task-orchestrator/generate/golang"
+	"github.com/task-orchestrator/task-orchestrator/generate/monitoring"
 )
 
 // Changes is the difference between a directory and a generated package.
@@ -35,7 +36,7 @@ type change struct {
 // directory holds a Go package of another name.
 func Compare(dir string, p *Package) (*Changes, error) {
 	c := &Changes{dir: dir}
-	existing, err := readGoFiles(dir)
+	existing, err := readFiles(dir, func(name string) bool { return strings.HasSuffix(name, ".go") })
 	if err != nil {
 		return nil, fmt.Errorf("generate: %w", err)
 	}
@@ -52,9 +53,33 @@ func Compare(dir string, p *Package) (*Changes, error) {
 			names[name] = nil
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	c.compare(existing, names)
+	return c, nil
+}
+
+// CompareMonitoring is [Compare] for the files that watch the tasks. Their
+// directory may hold anything else.
+func CompareMonitoring(dir string, p *Package) (*Changes, error) {
+	c := &Changes{dir: dir}
+	existing, err := readFiles(dir, func(name string) bool { return p.Monitoring[name] != nil })
+	if err != nil {
+		return nil, fmt.Errorf("generate: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(existing)) {
+		if !monitoring.Generated(existing[name].content) {
+			return nil, fmt.Errorf("generate: %s would be overwritten, but does not say that it was generated: move it", filepath.Join(dir, name))
+		}
+	}
+	c.compare(existing, p.Monitoring)
+	return c, nil
+}
+
+// compare lists what makes the existing files those that are wanted; a wanted
+// file without content is to go.
+func (c *Changes) compare(existing map[string]file, wanted map[string][]byte) {
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		was, there := existing[name]
-		if there && names[name] != nil && bytes.Equal(was.content, names[name]) {
+		if there && wanted[name] != nil && bytes.Equal(was.content, wanted[name]) {
 			c.unchanged++
 			continue
 		}
@@ -62,14 +87,13 @@ func Compare(dir string, p *Package) (*Changes, error) {
 		if there {
 			mode = was.mode
 		}
-		c.changes = append(c.changes, change{name: name, old: was.content, new: names[name], mode: mode})
+		c.changes = append(c.changes, change{name: name, old: was.content, new: wanted[name], mode: mode})
 	}
-	return c, nil
 }
 
 // checkForeign refuses to generate over or beside a file of the user's that
 // the package could not be built with.
-func (c *Changes) checkForeign(name string, f goFile, p *Package) error {
+func (c *Changes) checkForeign(name string, f file, p *Package) error {
 	path := filepath.Join(c.dir, name)
 	if _, wanted := p.Files[name]; wanted {
 		return fmt.Errorf("generate: %s would be overwritten, but its first line does not say that it was generated: move it", path)
@@ -119,19 +143,20 @@ func (c *Changes) report() *Report {
 	return r
 }
 
-type goFile struct {
+type file struct {
 	content []byte
 	mode    fs.FileMode
 }
 
-// generated tells our own files by their first line.
-func (f goFile) generated() bool {
+// generated tells our own Go files by their first line.
+func (f file) generated() bool {
 	line, _, _ := bytes.Cut(f.content, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	return bytes.HasPrefix(line, []byte(golang.HeaderPrefix)) && bytes.HasSuffix(line, []byte(" DO NOT EDIT."))
 }
 
-func readGoFiles(dir string) (map[string]goFile, error) {
+// readFiles reads the files of a directory whose names are of interest.
+func readFiles(dir string, interest func(name string) bool) (map[string]file, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -139,9 +164,9 @@ func readGoFiles(dir string) (map[string]goFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]goFile{}
+	files := map[string]file{}
 	for _, entry := range entries {
-		if entry.IsDir() || !strings.HasSuffix(entry.Name(), ".go") {
+		if entry.IsDir() || !interest(entry.Name()) {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())
@@ -153,7 +178,7 @@ func readGoFiles(dir string) (map[string]goFile, error) {
 		if err != nil {
 			return nil, err
 		}
-		files[entry.Name()] = goFile{content, info.Mode().Perm()}
+		files[entry.Name()] = file{content, info.Mode().Perm()}
 	}
 	return files, nil
 }

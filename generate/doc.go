@@ -5,7 +5,7 @@
 // directory and, unless it is only asked to check, brings the directory up to
 // date. Neither prints; the command line does.
 //
-//	tasks.yaml --spec--> syntax tree --model--> checked data --golang, schema--> sources --> Changes --> files
+//	tasks.yaml --spec--> syntax tree --model--> checked data --golang, schema, monitoring--> sources --> Changes --> files
 //
 // The writer touches nothing unless everything before it succeeded, writes
 // only files whose content changed, so that build caches hold, and removes

@@ -6,12 +6,16 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/generate/diagnostic"
 	"github.com/task-orchestrator/task-orchestrator/generate/golang"
 	"github.com/task-orchestrator/task-orchestrator/generate/model"
+	"github.com/task-orchestrator/task-orchestrator/generate/monitoring"
 )
 
 // Package is a generated package: what [Generate] makes of a spec.
 type Package struct {
 	Name  string            // of the Go package
 	Files map[string][]byte // source by file name, without a directory
+	// Monitoring are the files that watch its tasks: rules for Prometheus and a
+	// dashboard for Grafana, by file name.
+	Monitoring map[string][]byte
 }
 
 // Generate reads the spec file called spec, and what it includes, from fsys.
@@ -26,5 +30,9 @@ func Generate(fsys fs.FS, spec string) (*Package, diagnostic.List, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Package{Name: resolved.Package, Files: files}, nil, nil
+	watching, err := monitoring.Generate(resolved)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Package{Name: resolved.Package, Files: files, Monitoring: watching}, nil, nil
 }

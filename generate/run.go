@@ -20,8 +20,11 @@ type Config struct {
 	Spec string // path of the spec file; "" is tasks.yaml
 	// Out is the directory of the generated package; "" is a directory beside
 	// the spec file, named like the package.
-	Out   string
-	Check bool // compare only, and return ErrStale on a difference
+	Out string
+	// Monitoring is the directory for Prometheus rules and a Grafana dashboard;
+	// "" is none of them.
+	Monitoring string
+	Check      bool // compare only, and return ErrStale on a difference
 }
 
 // Report is what a run found and did.
@@ -32,11 +35,13 @@ type Report struct {
 	// would be with Check.
 	Written, Removed []string
 	Unchanged        int    // files that were as they should be
-	Diff             string // unified, with Check
+	Diff             string // unified, with Check; Monitoring's included
+	// Monitoring reports on Config.Monitoring; nil without it.
+	Monitoring *Report
 }
 
-// Run generates the package and brings the directory up to date. On an error
-// the directory is as it was.
+// Run generates the package and brings the directory up to date, and that of
+// the monitoring files if there is one. On an error a directory is as it was.
 func Run(c Config) (*Report, error) {
 	if c.Spec == "" {
 		c.Spec = "tasks.yaml"
@@ -63,10 +68,23 @@ func Run(c Config) (*Report, error) {
 		return &Report{}, err
 	}
 	report := changes.report()
-	if !c.Check {
-		return report, changes.Apply()
+	all := []*Changes{changes}
+	if c.Monitoring != "" {
+		more, err := CompareMonitoring(c.Monitoring, generated)
+		if err != nil {
+			return &Report{}, err
+		}
+		report.Monitoring = more.report()
+		all = append(all, more)
 	}
-	if report.Diff = changes.Diff(); report.Diff != "" {
+	for _, changes := range all {
+		if c.Check {
+			report.Diff += changes.Diff()
+		} else if err := changes.Apply(); err != nil {
+			return report, err
+		}
+	}
+	if report.Diff != "" {
 		return report, ErrStale
 	}
 	return report, nil

@@ -222,3 +222,48 @@ func (b *bundle) snapshot(t *testing.T) map[string]string {
 	}
 	return files
 }
+
+func TestMonitoringIsWrittenWhereItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	config := generate.Config{Spec: b.spec, Monitoring: filepath.Join(b.dir, "monitoring")}
+	report, err := generate.Run(config)
+	require.NoError(t, err)
+	require.Equal(t, []string{"orchestrator.dashboard.json", "orchestrator.rules.yml"}, report.Monitoring.Written)
+	require.Equal(t, config.Monitoring, report.Monitoring.Out)
+	require.Nil(t, b.run(t).Monitoring, "it is off by default")
+
+	check := config
+	check.Check = true
+	_, err = generate.Run(check)
+	require.NoError(t, err)
+	b.writeSpec(t, spec+"queues: {default: {slo: {succeed: 99%}}}\n")
+	report, err = generate.Run(check)
+	require.ErrorIs(t, err, generate.ErrStale)
+	require.Empty(t, report.Written, "a service level is nothing to the Go code")
+	require.Equal(t, 2, len(report.Monitoring.Written))
+	require.Contains(t, report.Diff, "\n+  # queue default: 99% of tasks succeed.\n")
+	_, err = generate.Run(config)
+	require.NoError(t, err)
+	_, err = generate.Run(check)
+	require.NoError(t, err)
+}
+
+func TestMonitoringSparesFilesOfOthers(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.run(t)
+	before := b.snapshot(t)
+	dir := t.TempDir()
+	mine := filepath.Join(dir, "orchestrator.rules.yml")
+	require.NoError(t, os.WriteFile(mine, []byte("groups: []\n"), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "other.rules.yml"), []byte("groups: []\n"), 0o644))
+	b.writeSpec(t, strings.Replace(spec, "title:", "heading:", 1))
+	_, err := generate.Run(generate.Config{Spec: b.spec, Monitoring: dir})
+	require.ErrorContains(t, err, "orchestrator.rules.yml would be overwritten")
+	require.Equal(t, before, b.snapshot(t), "nothing is written at all")
+	require.NoError(t, os.Remove(mine))
+	_, err = generate.Run(generate.Config{Spec: b.spec, Monitoring: dir})
+	require.NoError(t, err)
+	require.FileExists(t, filepath.Join(dir, "other.rules.yml"))
+}

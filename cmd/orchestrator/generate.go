@@ -23,7 +23,8 @@ Only files whose content changes are written, and files of earlier runs that
 are no longer needed are removed. When the spec has mistakes, all of them are
 printed and nothing is written.`,
 		Example: `  //go:generate go tool orchestrator generate
-  orchestrator generate --check    # in CI`,
+  orchestrator generate --check    # in CI
+  orchestrator generate --monitoring deploy/generated    # alerts and a dashboard, too`,
 		GroupID: groupBuild,
 		Args:    arguments(),
 		RunE: func(*cobra.Command, []string) error {
@@ -35,7 +36,11 @@ printed and nothing is written.`,
 				return noSpec(config.Spec, err)
 			case errors.Is(err, generate.ErrStale):
 				fmt.Fprint(c.stdout, report.Diff)
-				return fmt.Errorf("%s is not what %s generates: run `orchestrator generate`", report.Out, config.Spec)
+				stale := report.Out
+				if m := report.Monitoring; m != nil && len(report.Written)+len(report.Removed) == 0 {
+					stale = m.Out
+				}
+				return fmt.Errorf("%s is not what %s generates: run `orchestrator generate`", stale, config.Spec)
 			case err != nil:
 				return err
 			case config.Check:
@@ -47,11 +52,17 @@ printed and nothing is written.`,
 			for _, name := range report.Removed {
 				fmt.Fprintln(c.stdout, "removed", filepath.Join(report.Out, name))
 			}
+			if m := report.Monitoring; m != nil {
+				for _, name := range m.Written {
+					fmt.Fprintln(c.stdout, "wrote", filepath.Join(m.Out, name))
+				}
+			}
 			return nil
 		},
 	}
 	specFlags(cmd, &config.Spec, &format)
 	cmd.Flags().StringVar(&config.Out, "out", "", "directory of the package (default: beside the spec, named like the package)")
+	cmd.Flags().StringVar(&config.Monitoring, "monitoring", "", "also write Prometheus rules and a Grafana dashboard to this `directory`")
 	cmd.Flags().BoolVar(&config.Check, "check", false, "write nothing; print a diff and fail when the package is stale")
 	return cmd
 }
