@@ -113,6 +113,7 @@ func countTree(t *testing.T, dir string, c *counts) {
 }
 
 func (c *counts) countFile(t *testing.T, name string) {
+	t.Helper()
 	c.Files++
 	c.Attempts++ // neither good nor bad source is tried twice
 	source, err := os.ReadFile(name)
@@ -150,6 +151,7 @@ func (c *counts) countFile(t *testing.T, name string) {
 
 // small is a tree of three good files and one bad one.
 func small(t *testing.T) (dir string) {
+	t.Helper()
 	return tree(t, map[string]string{
 		"a/a.go":       "package a\n\nvar A, B int\n",
 		"a/more.go":    "package a\n\nfunc F() {}",
@@ -233,6 +235,7 @@ func (m miscounting) HandleSourceIndex(ctx context.Context, t *generated.SourceI
 
 // runWorker runs a worker of the test's own until stop is called.
 func runWorker(t *testing.T, url string, h generated.SourceHandlers) (stop func()) {
+	t.Helper()
 	client, err := orchestrator.Open(t.Context(), url)
 	require.NoError(t, err)
 	mux := orchestrator.NewMux()

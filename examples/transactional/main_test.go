@@ -116,18 +116,21 @@ func TestHandlerCutOffBeforeItsCommitHasDoneNothing(t *testing.T) {
 }
 
 func newShop(t *testing.T, lamps int) *shop {
+	t.Helper()
 	s := &shop{client: orchestratortest.Client(t)}
 	require.NoError(t, s.open(t.Context(), lamps))
 	return s
 }
 
 func (s *shop) drain(t *testing.T, h generated.OrderHandlers) {
+	t.Helper()
 	mux := orchestrator.NewMux()
 	generated.RegisterOrder(mux, h)
 	orchestratortest.Drain(t, s.client, mux)
 }
 
 func (s *shop) mustFind(t *testing.T, o *Order) found {
+	t.Helper()
 	f, err := s.find(t.Context(), o.ID)
 	require.NoError(t, err)
 	return f
