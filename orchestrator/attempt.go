@@ -57,6 +57,8 @@ func (w *Worker) work(j *job) {
 	}
 	if j.expired() {
 		metrics.Outcome(telemetry.Expired)
+		_, span := w.client.tracing.Process(context.Background(), j.trace())
+		w.client.tracing.EndProcess(span, telemetry.Expired, "", nil, nil)
 		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateExpired, Attempts: j.Attempts}})
 		return
 	}
@@ -72,6 +74,7 @@ func (w *Worker) work(j *job) {
 	raw := &Raw{Meta: j.meta(a), Payload: j.Payload}
 	ctx, cancel := j.context()
 	defer cancel()
+	ctx = w.client.tracing.WithBaggage(ctx, raw.Metadata[metadataBaggage])
 	ctx, a.span = w.client.tracing.Process(ctx, j.trace())
 	traceID := w.client.tracing.TraceID(a.span)
 	if traceID != "" {
@@ -137,7 +140,7 @@ func (j *job) trace() telemetry.Attempt {
 	return telemetry.Attempt{
 		ID: j.ID, Type: j.route.definition.Name, Queue: j.Queue, Number: int(j.Attempts) + 1, Priority: int(j.Priority),
 		Created: telemetry.Carrier{Parent: j.TraceParent, State: j.TraceState}, Previous: j.PreviousTrace,
-		Delay: j.ScheduledFor.Sub(j.EnqueuedAt) + j.waited,
+		Delay: j.RunAt.Sub(j.EnqueuedAt) + j.waited + time.Since(j.claimed),
 	}
 }
 

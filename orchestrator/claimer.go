@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
 )
 
 // claimer decides when to claim, and hands what it claims to the pool.
@@ -156,6 +157,10 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	took := time.Since(began)
 	c.w.pool.claimTook(took)
 	c.w.client.metrics.Claimed(len(claimed), took)
+	c.w.client.tracing.Receive(began, len(claimed), func(i int) telemetry.Received {
+		t := &claimed[i]
+		return telemetry.Received{Queue: t.Queue, Created: telemetry.Carrier{Parent: t.TraceParent, State: t.TraceState}}
+	})
 	c.accept(s, req.Claim, claimed, now)
 	c.lanes.advance(req, served, claimed, now)
 	if !c.lanes.anyReady() {

@@ -70,7 +70,28 @@ type ClientConfig struct {
 	// TracerProvider gets the engine's spans, such as otel.GetTracerProvider();
 	// nil is no tracing.
 	TracerProvider trace.TracerProvider
+	// RetrySpans is where the spans of retries stand; the zero value is
+	// [RetriesLinked].
+	RetrySpans RetrySpans
+	// PropagateBaggage carries the OpenTelemetry baggage of the enqueuing
+	// context to the handlers' contexts. It is stored in the task's metadata,
+	// under the key "baggage", where everybody who may look at tasks sees it.
+	PropagateBaggage bool
 }
+
+// RetrySpans is where the spans of retries stand in a trace.
+type RetrySpans string
+
+const (
+	// RetriesLinked makes each retry the root of a trace of its own, with links
+	// to the span that enqueued the task and to the attempt before: a trace
+	// never grows over hours.
+	RetriesLinked RetrySpans = ""
+	// RetriesInTrace makes all attempts children of the span that enqueued
+	// the task, however late: one trace tells it all, if the tracing system
+	// keeps it open for so long.
+	RetriesInTrace RetrySpans = "in_trace"
+)
 
 // Open connects to the database at url and returns a client that owns the
 // connections. config may be omitted; it is what [ClientConfigFromEnv] reads.
@@ -130,7 +151,13 @@ func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
 	}
 	db := bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())
 	c := &Client{pool: pool, db: db, logger: cfg.Logger, store: store.New(pool, db, cfg.Schema, cfg.TransactionPooler)}
-	c.metrics, c.tracing = metrics, telemetry.NewTracing(cfg.TracerProvider, Version())
+	switch cfg.RetrySpans {
+	case RetriesLinked, RetriesInTrace:
+	default:
+		return nil, fmt.Errorf("orchestrator: ClientConfig.RetrySpans %q: want RetriesLinked or RetriesInTrace", string(cfg.RetrySpans))
+	}
+	c.metrics, c.tracing = metrics, telemetry.NewTracing(cfg.TracerProvider, Version(),
+		telemetry.TracingConfig{RetriesInTrace: cfg.RetrySpans == RetriesInTrace, Baggage: cfg.PropagateBaggage})
 	c.gatherer = gathererOf(cfg.Gatherer, cfg.Registerer)
 	c.inserts = groupcommit.New(c.flushInserts)
 	c.results = newResults(c)

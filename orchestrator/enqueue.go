@@ -54,9 +54,12 @@ func (c *Client) send(ctx context.Context, tasks []store.NewTask) (_ context.Con
 	for i := range tasks {
 		if tasks[i].Type != taskType {
 			taskType = ""
-			break
+		}
+		if tasks[i].Queue != queue {
+			queue = ""
 		}
 	}
+	c.addBaggage(ctx, tasks)
 	ctx, span, carrier := c.tracing.Send(ctx, taskType, queue, len(tasks))
 	for i := range tasks {
 		tasks[i].TraceParent, tasks[i].TraceState = carrier.Parent, carrier.State
@@ -67,11 +70,25 @@ func (c *Client) send(ctx context.Context, tasks []store.NewTask) (_ context.Con
 			id = int64(refs[0].id)
 		}
 		c.tracing.EndSend(span, id, err)
-		for i := range refs {
-			if !refs[i].existing {
-				c.metrics.Enqueued(tasks[i].Type, tasks[i].Queue, 1)
+		if err == nil {
+			c.countEnqueued(tasks, refs)
+		}
+	}
+}
+
+// countEnqueued counts what is new, tasks of one type in a row together.
+func (c *Client) countEnqueued(tasks []store.NewTask, refs []TaskRef) {
+	for from := 0; from < len(refs); {
+		n, to := 0, from
+		for ; to < len(refs) && tasks[to].Type == tasks[from].Type && tasks[to].Queue == tasks[from].Queue; to++ {
+			if !refs[to].existing {
+				n++
 			}
 		}
+		if n > 0 {
+			c.metrics.Enqueued(tasks[from].Type, tasks[from].Queue, n)
+		}
+		from = to
 	}
 }
 

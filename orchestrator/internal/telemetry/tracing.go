@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -27,18 +28,28 @@ var (
 	system       = semconv.MessagingSystemKey.String("orchestrator")
 )
 
+// TracingConfig is what tracing may be told.
+type TracingConfig struct {
+	// RetriesInTrace makes retries children of the span that enqueued the
+	// task, instead of roots with links to it.
+	RetriesInTrace bool
+	// Baggage carries the enqueuer's baggage to the attempts.
+	Baggage bool
+}
+
 // Tracing makes the engine's spans.
 type Tracing struct {
 	tracer     trace.Tracer
 	propagator propagation.TraceContext
+	config     TracingConfig
 }
 
 // NewTracing returns nil for a nil provider.
-func NewTracing(p trace.TracerProvider, version string) *Tracing {
+func NewTracing(p trace.TracerProvider, version string, config TracingConfig) *Tracing {
 	if p == nil {
 		return nil
 	}
-	return &Tracing{tracer: p.Tracer("github.com/task-orchestrator/task-orchestrator/orchestrator",
+	return &Tracing{config: config, tracer: p.Tracer("github.com/task-orchestrator/task-orchestrator/orchestrator",
 		trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL))}
 }
 
@@ -46,14 +57,19 @@ func NewTracing(p trace.TracerProvider, version string) *Tracing {
 // W3C headers traceparent and tracestate.
 type Carrier struct{ Parent, State string }
 
-// Send starts the span of an enqueue of n tasks, of one type or "" for
-// several. The carrier goes into the tasks' rows.
+// Send starts the span of an enqueue of n tasks, of one type and to one queue
+// or "" for several. The carrier goes into the tasks' rows.
 func (t *Tracing) Send(ctx context.Context, taskTypeName, queue string, n int) (context.Context, trace.Span, Carrier) {
 	if t == nil {
 		return ctx, nil, Carrier{}
 	}
 	attributes := []attribute.KeyValue{
-		system, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"), semconv.MessagingDestinationName(queue),
+		system, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"),
+	}
+	name := "send"
+	if queue != "" {
+		name += " " + queue
+		attributes = append(attributes, semconv.MessagingDestinationName(queue))
 	}
 	if taskTypeName != "" {
 		attributes = append(attributes, taskType.String(taskTypeName))
@@ -61,8 +77,32 @@ func (t *Tracing) Send(ctx context.Context, taskTypeName, queue string, n int) (
 	if n > 1 {
 		attributes = append(attributes, semconv.MessagingBatchMessageCount(n))
 	}
-	ctx, span := t.tracer.Start(ctx, "send "+queue, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attributes...))
+	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attributes...))
 	return ctx, span, t.carry(ctx)
+}
+
+// maxBaggage is what the W3C asks of everybody to carry.
+const maxBaggage = 8192
+
+// Baggage is the baggage of ctx as the W3C header of that name has it; "" is
+// none, or not wanted, or too much to carry.
+func (t *Tracing) Baggage(ctx context.Context) string {
+	if t == nil || !t.config.Baggage {
+		return ""
+	}
+	text := baggage.FromContext(ctx).String()
+	if len(text) > maxBaggage {
+		return ""
+	}
+	return text
+}
+
+// WithBaggage returns a context with the baggage that [Tracing.Baggage] wrote.
+func (t *Tracing) WithBaggage(ctx context.Context, text string) context.Context {
+	if t == nil || !t.config.Baggage || text == "" {
+		return ctx
+	}
+	return propagation.Baggage{}.Extract(ctx, propagation.MapCarrier{"baggage": text})
 }
 
 func (t *Tracing) carry(ctx context.Context) Carrier {
@@ -86,6 +126,46 @@ func (t *Tracing) EndSend(span trace.Span, id int64, err error) {
 	span.End()
 }
 
+// Received is one of the tasks that a claim returned.
+type Received struct {
+	Queue   string
+	Created Carrier
+}
+
+// maxLinks is how many links an SDK keeps by default.
+const maxLinks = 128
+
+// Receive makes the span of a claim that began at a time and has just returned
+// n tasks: a root of its own with links to what enqueued them. It is made
+// afterwards, so that claims which return nothing cost nothing, and the tasks
+// are looked at only for a span that is sampled.
+func (t *Tracing) Receive(began time.Time, n int, at func(i int) Received) {
+	if t == nil || n == 0 {
+		return
+	}
+	_, span := t.tracer.Start(context.Background(), "receive", trace.WithNewRoot(), trace.WithTimestamp(began),
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+			system, semconv.MessagingOperationTypeReceive, semconv.MessagingOperationName("receive"), semconv.MessagingBatchMessageCount(n)))
+	defer span.End()
+	if !span.IsRecording() {
+		return
+	}
+	queue := at(0).Queue
+	for i := range n {
+		task := at(i)
+		if task.Queue != queue {
+			queue = ""
+		}
+		if created := t.extract(task.Created); i < maxLinks && created.IsValid() {
+			span.AddLink(trace.Link{SpanContext: created})
+		}
+	}
+	if queue != "" {
+		span.SetName("receive " + queue)
+		span.SetAttributes(semconv.MessagingDestinationName(queue))
+	}
+}
+
 // Attempt is what the span of an attempt tells.
 type Attempt struct {
 	ID       int64
@@ -93,10 +173,14 @@ type Attempt struct {
 	Queue    string
 	Number   int
 	Priority int
-	Created  Carrier // of the span that enqueued the task
-	Previous string  // traceparent of the attempt before, "" for none
-	Delay    time.Duration
+	Created  Carrier       // of the span that enqueued the task
+	Previous string        // traceparent of the attempt before, "" for none
+	Delay    time.Duration // from the enqueue to now
 }
+
+// first tells whether nothing has gone wrong with the task before. A dead
+// letter that was redriven counts its attempts anew, but remembers.
+func (a *Attempt) first() bool { return a.Number == 1 && a.Previous == "" }
 
 // Process starts the span of an attempt.
 func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trace.Span) {
@@ -119,7 +203,7 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 	if previous := t.extract(Carrier{Parent: a.Previous}); previous.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: previous}))
 	}
-	if created.IsValid() && a.Number == 1 && a.Delay <= ChildWithin {
+	if created.IsValid() && (t.config.RetriesInTrace || a.first() && a.Delay <= ChildWithin) {
 		ctx = trace.ContextWithRemoteSpanContext(ctx, created)
 	} else {
 		options = append(options, trace.WithNewRoot())
@@ -141,23 +225,30 @@ func (t *Tracing) EndProcess(span trace.Span, outcome, errorType string, err err
 	if t == nil {
 		return
 	}
-	span.SetAttributes(taskOutcome.String(outcome))
-	if err != nil {
-		attributes := []attribute.KeyValue{}
-		if len(stack) > 0 {
-			attributes = append(attributes, semconv.ExceptionStacktrace(string(stack)))
-		}
-		span.RecordError(err, trace.WithAttributes(attributes...))
-		// Snoozing, cancelling and being cancelled are no failures.
-		if outcome == Retried || outcome == Dead {
-			if errorType == "" {
-				errorType = "_OTHER"
-			}
-			span.SetAttributes(semconv.ErrorTypeKey.String(errorType))
-			span.SetStatus(codes.Error, firstLine(err))
-		}
+	defer span.End()
+	if !span.IsRecording() {
+		return
 	}
-	span.End()
+	span.SetAttributes(taskOutcome.String(outcome))
+	if err == nil || outcome == Snoozed || outcome == Released {
+		return // these are how the attempt was meant to end
+	}
+	attributes := []attribute.KeyValue{}
+	if len(stack) > 0 {
+		attributes = append(attributes, semconv.ExceptionStacktrace(string(stack)))
+	}
+	span.RecordError(err, trace.WithAttributes(attributes...))
+	if outcome == Cancelled || outcome == Expired {
+		return // somebody's decision, with its reason
+	}
+	if outcome == LeaseLost {
+		errorType = LeaseLost
+	}
+	if errorType == "" {
+		errorType = semconv.ErrorTypeOther.Value.AsString()
+	}
+	span.SetAttributes(semconv.ErrorTypeKey.String(errorType))
+	span.SetStatus(codes.Error, firstLine(err))
 }
 
 func firstLine(err error) string {
