@@ -142,6 +142,11 @@ func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
 	if err := migrations.CheckSchema(cfg.Schema); err != nil {
 		return nil, err
 	}
+	switch cfg.RetrySpans {
+	case RetriesLinked, RetriesInTrace:
+	default:
+		return nil, fmt.Errorf("orchestrator: ClientConfig.RetrySpans %q: want RetriesLinked or RetriesInTrace", string(cfg.RetrySpans))
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -151,11 +156,6 @@ func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
 	}
 	db := bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())
 	c := &Client{pool: pool, db: db, logger: cfg.Logger, store: store.New(pool, db, cfg.Schema, cfg.TransactionPooler)}
-	switch cfg.RetrySpans {
-	case RetriesLinked, RetriesInTrace:
-	default:
-		return nil, fmt.Errorf("orchestrator: ClientConfig.RetrySpans %q: want RetriesLinked or RetriesInTrace", string(cfg.RetrySpans))
-	}
 	c.metrics, c.tracing = metrics, telemetry.NewTracing(cfg.TracerProvider, Version(),
 		telemetry.TracingConfig{RetriesInTrace: cfg.RetrySpans == RetriesInTrace, Baggage: cfg.PropagateBaggage})
 	c.gatherer = gathererOf(cfg.Gatherer, cfg.Registerer)
