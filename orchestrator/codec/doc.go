@@ -18,7 +18,8 @@
 //
 // The functions are not generic and take values, not interfaces, where tasks
 // pass by the hundred thousand: a package of many task types must build fast,
-// and an encode allocates only its result.
+// and an encode allocates only its result. Functions that the compiler would
+// copy into every generated one are marked go:noinline for the same reason.
 //
 // It imports the standard library, package orchestrator, which never imports
 // it, and its internal packages canonical and format.

@@ -16,6 +16,8 @@ type Batch struct {
 }
 
 // NewBatch has room for size tasks.
+//
+//go:noinline
 func NewBatch(d *orchestrator.Definition, size int) *Batch {
 	return &Batch{definition: d, requests: make([]orchestrator.Request, 0, size)}
 }
@@ -23,6 +25,8 @@ func NewBatch(d *orchestrator.Definition, size int) *Batch {
 // Add takes what encoding the next payload gave. The request it returns wants
 // its keys; it is valid until the next Add. After an error nothing is
 // enqueued, and the first error is what the enqueue returns.
+//
+//go:noinline
 func (b *Batch) Add(payload []byte, err error) *orchestrator.Request {
 	if err != nil && b.err == nil {
 		b.failed, b.err = len(b.requests), err

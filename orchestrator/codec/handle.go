@@ -27,6 +27,8 @@ func (h handler) HandleTask(ctx context.Context, raw *orchestrator.Raw) ([]byte,
 
 // DecodePayload decodes a task's payload into target. What cannot be decoded
 // now cannot be decoded later: its error is permanent.
+//
+//go:noinline
 func DecodePayload(raw *orchestrator.Raw, target any) error {
 	return orchestrator.Permanent(Decode("payload", raw.Payload, target))
 }

@@ -9,6 +9,8 @@ import "github.com/task-orchestrator/task-orchestrator/orchestrator/internal/can
 //
 // A time is written in UTC, so that a moment has one key in all zones. Strings
 // must be valid UTF-8, which the encoder of the payload checks before.
+//
+//go:noinline
 func Key(values ...any) string {
 	return canonical.Key(values...)
 }

@@ -51,6 +51,8 @@ var writers = sync.Pool{New: func() any { return &Writer{buf: make([]byte, 0, 51
 
 // NewWriter takes a Writer from a pool; [Writer.Finish] or [Writer.Err] gives
 // it back. The subject, "payload" or "result", starts every violation's text.
+//
+//go:noinline
 func NewWriter(subject string) *Writer {
 	w := writers.Get().(*Writer)
 	w.subject = subject
@@ -115,12 +117,14 @@ func (w *Writer) BeginList(name string) { w.begin(name, list, '[') }
 // EndList ends the list begun last.
 func (w *Writer) EndList() { w.end(']') }
 
+//go:noinline
 func (w *Writer) begin(name string, kind containerKind, bracket byte) {
 	w.buf = append(w.key(name), bracket)
 	w.outer = append(w.outer, w.top)
 	w.top = frame{kind: kind, name: name}
 }
 
+//go:noinline
 func (w *Writer) end(bracket byte) {
 	w.buf = append(w.buf, bracket)
 	w.name = w.top.name
