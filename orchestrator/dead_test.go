@@ -91,7 +91,7 @@ func TestRedriveWakesAnIdleWorker(t *testing.T) {
 	eventually(t, client, "SELECT count(*) FROM orchestrator.workers WHERE idle", 1)
 	other, err := orchestrator.Open(t.Context(), url)
 	require.NoError(t, err)
-	defer other.Close()
+	t.Cleanup(func() { require.NoError(t, other.Close()) })
 	_, err = other.Redrive(t.Context(), orchestrator.DeadFilter{IDs: []orchestrator.TaskID{id}})
 	require.NoError(t, err)
 	_, err = result(t, other.Lookup(echo, id))

@@ -119,8 +119,8 @@ func TestEnqueueAndWait(t *testing.T) {
 		done := make(chan outcome, 1)
 		go func() { done <- tt.run(t, "enqueue", "mail:send", "--wait", "--payload", `{"to": "`+to+`"}`) }()
 		require.Eventually(t, func() bool {
-			for range client.Tasks(t.Context(), orchestrator.TaskFilter{States: []orchestrator.State{orchestrator.Ready}}) {
-				return true
+			for _, err := range client.Tasks(t.Context(), orchestrator.TaskFilter{States: []orchestrator.State{orchestrator.Ready}}) {
+				return err == nil
 			}
 			return false
 		}, 10*time.Second, 5*time.Millisecond)

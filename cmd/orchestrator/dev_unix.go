@@ -42,8 +42,10 @@ func (g *childGroup) wait() {
 	if g.terminal {
 		return
 	}
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
 	for syscall.Kill(-g.child.Process.Pid, 0) == nil {
-		time.Sleep(20 * time.Millisecond)
+		<-ticker.C
 	}
 }
 

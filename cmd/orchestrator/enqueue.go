@@ -42,16 +42,12 @@ in the database: workers bring it when they start.`,
 		GroupID: groupRun,
 		Args:    arguments("TYPE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			options, err := o.options(cmd)
-			if err != nil {
-				return err
-			}
 			payload, err := c.payload(o.payload)
 			if err != nil {
 				return err
 			}
 			return c.withClient(cmd.Context(), func(client *orchestrator.Client) error {
-				ref, err := client.EnqueueRaw(cmd.Context(), args[0], payload, options...)
+				ref, err := client.EnqueueRaw(cmd.Context(), args[0], payload, o.options(cmd)...)
 				if err != nil {
 					return err
 				}
@@ -80,7 +76,7 @@ func (o *enqueueFlags) register(cmd *cobra.Command) {
 	f.BoolVar(&o.wait, "wait", false, "wait until the task has finished and print its result")
 }
 
-func (o *enqueueFlags) options(cmd *cobra.Command) ([]orchestrator.EnqueueOption, error) {
+func (o *enqueueFlags) options(cmd *cobra.Command) []orchestrator.EnqueueOption {
 	var options []orchestrator.EnqueueOption
 	if cmd.Flags().Changed("priority") {
 		options = append(options, orchestrator.WithPriority(o.priority))
@@ -94,7 +90,7 @@ func (o *enqueueFlags) options(cmd *cobra.Command) ([]orchestrator.EnqueueOption
 	if o.key != "" {
 		options = append(options, orchestrator.WithIdempotencyKey(o.key))
 	}
-	return options, nil
+	return options
 }
 
 func (c *cli) printEnqueued(cmd *cobra.Command, client *orchestrator.Client, taskType string, ref orchestrator.TaskRef, wait bool) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,7 +66,7 @@ type TaskFilter struct {
 // TaskByID returns one task, or sql.ErrNoRows.
 func (s *Store) TaskByID(ctx context.Context, id int64) (row TaskRow, err error) {
 	err = s.tasks(&row).Where("t.id = ?", id).Limit(1).Scan(ctx)
-	if err == sql.ErrNoRows {
+	if errors.Is(err, sql.ErrNoRows) {
 		return row, err
 	}
 	return row, wrap(fmt.Sprintf("look up task %d", id), err)
