@@ -102,3 +102,61 @@ func TestTaskOfAVanishedWorkerIsRecovered(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `1`, got)
 }
+
+// A handler may hold the only connection of the pool for as long as it likes:
+// heartbeats have one of their own.
+func TestHeartbeatsNeedNoConnectionOfThePool(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	observer, err := orchestrator.Open(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, observer.Close()) })
+	client, err := orchestrator.Open(t.Context(), url+"&pool_max_conns=1")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	holding, release := make(chan struct{}), make(chan struct{})
+	startWorker(t, client, handle(echo, func(ctx context.Context, _ *orchestrator.Raw) ([]byte, error) {
+		conn, err := client.DB().Conn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		close(holding)
+		<-release
+		return nil, conn.Close()
+	}), quick)
+	ref := enqueue(t, observer, echo, `{}`)
+	<-holding
+	for range 3 {
+		var last time.Time
+		heartbeat := observer.DB().NewRaw("SELECT heartbeat_at FROM orchestrator.workers")
+		require.NoError(t, heartbeat.Scan(t.Context(), &last))
+		require.Eventually(t, func() bool {
+			var now time.Time
+			return heartbeat.Scan(t.Context(), &now) == nil && now.After(last)
+		}, 30*time.Second, 2*time.Millisecond)
+	}
+	close(release)
+	_, err = result(t, ref)
+	require.NoError(t, err)
+}
+
+func TestNoTransactionIsOpenWhileAHandlerRuns(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	running, release := make(chan struct{}), make(chan struct{})
+	startWorker(t, client, handle(echo, func(context.Context, *orchestrator.Raw) ([]byte, error) {
+		close(running)
+		<-release
+		return nil, nil
+	}), quick)
+	ref := enqueue(t, client, echo, `{}`)
+	<-running
+	// The engine's own short transactions come and go; one that belonged to
+	// the running task would stay.
+	eventually(t, client, `
+		SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'`, 0)
+	close(release)
+	_, err := result(t, ref)
+	require.NoError(t, err)
+}
