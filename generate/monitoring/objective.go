@@ -106,13 +106,18 @@ func (o objective) ratio(window string) string {
 		return fmt.Sprintf("sum(rate(%[1]s{%[2]s=%[3]q,state=~\"dead|expired\"}[%[4]s]))\n/\nsum(rate(%[1]s{%[2]s=%[3]q,state=~\"succeeded|dead|expired\"}[%[4]s]))",
 			tasksFinished, o.label, o.subject, window)
 	}
-	return fmt.Sprintf("1 - (\n  sum(rate(%[1]s_bucket{queue=%[2]q,le=%[3]q}[%[4]s]))\n  /\n  sum(rate(%[1]s_count{queue=%[2]q}[%[4]s]))\n)",
-		queueWait, o.queue, seconds(o.measured), window)
+	return fmt.Sprintf("1 - (\n  sum(rate(%[1]s_bucket{queue=%[2]q,le=~%[3]q}[%[4]s]))\n  /\n  sum(rate(%[1]s_count{queue=%[2]q}[%[4]s]))\n)",
+		queueWait, o.queue, bucket(o.measured), window)
 }
 
-// seconds writes a bound as client_golang does in the label le.
-func seconds(d time.Duration) string {
-	return strconv.FormatFloat(d.Seconds(), 'g', -1, 64)
+// bucket matches the label le of a bound, however it was scraped: 60 in the
+// classic text format, 60.0 in OpenMetrics and in Prometheus 3.
+func bucket(bound time.Duration) string {
+	text := strconv.FormatFloat(bound.Seconds(), 'f', -1, 64)
+	if strings.Contains(text, ".") {
+		return strings.ReplaceAll(text, ".", "[.]")
+	}
+	return text + "([.]0)?"
 }
 
 // burn is a pair of windows over both of which a budget must burn too fast:
