@@ -185,7 +185,7 @@ func TestTasks(t *testing.T) {
 	work(t, client)
 	send(t, client, "eve@example.com", orchestrator.WithDelay(2*time.Hour+time.Minute))
 
-	require.Equal(t, `ID  TYPE  STATE  QUEUE  PRIORITY  ATTEMPTS  ENQUEUED  NEXT  LAST ERROR
+	require.Equal(t, `ID  TYPE  STATE  QUEUE  PRIORITY  ATTEMPTS  ENQUEUED  WHEN  LAST ERROR
 5  mail:send  scheduled  mail  3  0 of 2  AGE ago  in 2h
 4  mail:send  dead  mail  3  1 of 1  AGE ago  ended AGE ago  panic: boom
 3  mail:send  dead  mail  3  2 of 2  AGE ago  ended AGE ago  connection refused

@@ -36,10 +36,10 @@ func (c *cli) tasksListCommand() *cobra.Command {
 					States: states, Types: choose.types, Queues: choose.queues, Codes: choose.errorCodes(),
 					EnqueuedSince: choose.sinceTime(now),
 				}
-				header := []string{"ID", "TYPE", "STATE", "QUEUE", "PRIORITY", "ATTEMPTS", "ENQUEUED", "NEXT", "LAST ERROR"}
+				header := []string{"ID", "TYPE", "STATE", "QUEUE", "PRIORITY", "ATTEMPTS", "ENQUEUED", "WHEN", "LAST ERROR"}
 				return c.listTasks(cmd.Context(), client, client.Tasks(cmd.Context(), filter), list, header, func(t *orchestrator.TaskInfo) []string {
 					return []string{t.ID.String(), t.Type, string(t.State), t.Queue, fmt.Sprint(t.Priority),
-						fmt.Sprintf("%d of %d", t.Attempts, t.MaxAttempts), age(now, t.EnqueuedAt), nextCell(now, t), errorCell(t)}
+						fmt.Sprintf("%d of %d", t.Attempts, t.MaxAttempts), age(now, t.EnqueuedAt), whenCell(now, t), errorCell(t)}
 				})
 			})
 		},
@@ -50,8 +50,8 @@ func (c *cli) tasksListCommand() *cobra.Command {
 	return cmd
 }
 
-// nextCell says when a task runs that is not running, or when it ended.
-func nextCell(now time.Time, t *orchestrator.TaskInfo) string {
+// whenCell says when a task runs that is not running, or when it ended.
+func whenCell(now time.Time, t *orchestrator.TaskInfo) string {
 	switch {
 	case !t.FinishedAt.IsZero():
 		return "ended " + age(now, t.FinishedAt)
