@@ -3,8 +3,10 @@ package harness
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -60,7 +62,28 @@ func (o *Observer) AwaitTrue(t testing.TB, query string, args ...any) {
 // AwaitDrained returns when no task is live.
 func (o *Observer) AwaitDrained(t testing.TB) {
 	t.Helper()
+	drained := false
+	t.Cleanup(func() {
+		if !drained {
+			o.explain(t)
+		}
+	})
 	o.AwaitTrue(t, `SELECT NOT EXISTS (SELECT FROM tasks)`)
+	drained = true
+}
+
+// explain logs where tasks stand that were waited for in vain.
+func (o *Observer) explain(t testing.TB) {
+	rows, err := o.Pool.Query(context.WithoutCancel(t.Context()), `
+		SELECT format('%s tasks: state %s, worker %s (%s), claim %s, attempts %s, suspect %s, due since %s', count(*), state, worker_id,
+			(SELECT 'heartbeat ' || now() - heartbeat_at || ', busy ' || busy FROM workers w WHERE w.id = worker_id), claim, attempts, suspect, min(now() - run_at))
+		FROM tasks GROUP BY state, worker_id, claim, attempts, suspect LIMIT 50`)
+	if err != nil {
+		t.Log(err)
+		return
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	t.Log(strings.Join(lines, "\n"), err)
 }
 
 // RequireEachDoneOnce checks the first two invariants of the engine for ids,

@@ -67,6 +67,9 @@ func hasty(databaseURL string, more ...string) []string {
 	}, more...)
 }
 
+// registered is true when a worker has started: before, it may fail to.
+const registered = `SELECT EXISTS (SELECT FROM workers)`
+
 // duplicate is what the enqueuer says of one enqueue: the task and whether it
 // was there before.
 type duplicate struct {

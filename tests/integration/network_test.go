@@ -39,6 +39,8 @@ func TestCutConnectionsAreMadeAnew(t *testing.T) {
 	client, worker := harness.Open(t, proxied), harness.Open(t, proxied)
 	stop := harness.StartWorker(t, worker, harness.Mux(harness.Returning, harness.Echo), harness.Brisk())
 
+	db.AwaitTrue(t, registered)
+
 	load := harness.StartLoad(t, client, 8)
 	for range 10 {
 		load.AwaitMore(t, 50)
@@ -169,4 +171,34 @@ func TestPartitionedWorkerLosesItsTasks(t *testing.T) {
 	stop()
 	db.RequireEachDoneOnce(t, ids)
 	require.Zero(t, harness.Value[int](t, db, `SELECT count(*) FROM tasks_finished WHERE result #>> '{}' = 'stale'`))
+}
+
+// A claim fails, and the worker looks for what it may have taken all the same.
+// Then it lands: the network had held it back. What it took is found later and
+// given back.
+func TestClaimThatLandsLateIsGivenBack(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	db, client := harness.Observe(t, url), harness.Open(t, url)
+	// The first claim fails. A sequence does not roll back, so it tells which.
+	db.Exec(t, `CREATE SEQUENCE lost`)
+	db.Exec(t, `CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NOT (SELECT is_called FROM orchestrator.lost) THEN
+				PERFORM setval('orchestrator.lost', NEW.claim);
+				RAISE EXCEPTION 'lost';
+			END IF;
+			RETURN NEW;
+		END $$`)
+	db.Exec(t, `CREATE TRIGGER lose BEFORE UPDATE ON tasks FOR EACH ROW WHEN (NEW.state = 1) EXECUTE FUNCTION lose()`)
+	stop := harness.StartWorker(t, client, harness.Mux(harness.Returning, harness.Echo), harness.Brisk())
+	ids := harness.Enqueue(t, client, harness.Echo, 1)
+	db.AwaitDrained(t)
+	late := harness.Value[int64](t, db, `
+		INSERT INTO tasks (contract, priority, queue, payload, state, worker_id, claim, claimed_at)
+		SELECT contract, priority, queue, payload, 1, worker_id, (SELECT last_value FROM lost), now() FROM tasks_finished
+		RETURNING id`)
+	db.AwaitDrained(t)
+	stop()
+	db.RequireEachDoneOnce(t, append(ids, orchestrator.TaskID(late)))
 }

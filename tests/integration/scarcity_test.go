@@ -79,7 +79,10 @@ func TestShortStatementTimeout(t *testing.T) {
 	t.Parallel()
 	url := orchestratortest.DB(t)
 	db := harness.Observe(t, url)
-	ids := harness.Enqueue(t, harness.Open(t, url), harness.Echo, 5_000)
+	ids := harness.Enqueue(t, harness.Open(t, url), harness.Echo, 200)
+	// On a slow disk, say: more than a few rows at once are too many.
+	db.Exec(t, `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.002); RETURN coalesce(NEW, OLD); END'`)
+	db.Exec(t, `CREATE TRIGGER slow BEFORE UPDATE OR DELETE ON tasks FOR EACH ROW EXECUTE FUNCTION slow()`)
 	worker := harness.Open(t, harness.WithOptions(t, url, "statement_timeout=50ms"))
 	stop := harness.StartWorker(t, worker, harness.Mux(harness.Returning, harness.Echo), harness.Brisk())
 	db.AwaitDrained(t)
