@@ -160,7 +160,7 @@ func TestEveryQueryOfTheDashboardReturnsData(t *testing.T) {
 		harness.Await(t, "the dead letters to be counted", func() bool {
 			dead, err := w.client.CountDead(t.Context(), orchestrator.DeadFilter{})
 			require.NoError(t, err)
-			return p.query(t, `sum(max by (queue) (orchestrator_tasks{state="dead"}))`)[0].Value == float64(dead)
+			return p.query(t, `sum(orchestrator_tasks_finished_total{state="dead"})`)[0].Value == float64(dead)
 		})
 		require.InDelta(t, 2.0/3, number("Succeed"), 0.2)
 		require.InDelta(t, 1, number("Leader"), 0)
