@@ -171,7 +171,7 @@ func (c *checker) make(t *testing.T, l line, targets []string) {
 		text += string(content)
 	}
 	for _, target := range targets {
-		require.Regexp(t, `(?m)^`+regexp.QuoteMeta(target)+`:`, text, "%s", l)
+		require.True(t, regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(target)+`:`).MatchString(text), "%s: no target %s", l, target)
 	}
 }
 

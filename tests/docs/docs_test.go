@@ -54,10 +54,10 @@ func TestConsoleBlocksPrintWhatTheyShow(t *testing.T) {
 	for _, p := range pages(t) {
 		spec := ""
 		for _, b := range p.blocks {
-			switch {
-			case b.lang == "yaml":
+			switch b.lang {
+			case "yaml":
 				spec = b.spec()
-			case b.lang == "console":
+			case "console":
 				command, want, _ := strings.Cut(b.text, "\n")
 				words := words(strings.TrimPrefix(command, "$ "))
 				require.Equal(t, "orchestrator", words[0], "%s", b.at)
@@ -180,7 +180,7 @@ func TestNamedTestsExist(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, l := range p.prose {
 			for _, name := range testName.FindAllString(l.text, -1) {
-				require.Contains(t, all, name, "%s", l)
+				require.NotEmpty(t, all[name], "%s: no %s", l, name)
 			}
 		}
 	}
