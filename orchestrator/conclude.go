@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func (w *Worker) conclude(ctx context.Context, a *attempt, result []byte, err er
 	case errors.Is(cause, ErrShutdown):
 		return conclusion{write: true, label: telemetry.Released, err: cause, outcome: giveBack(j)}
 	}
-	return w.fail(a, err, errors.Is(cause, ErrTimeout))
+	return w.fail(ctx, a, err)
 }
 
 // completedFor tells whether the handler's own transaction, in which it
@@ -79,7 +80,8 @@ func checkResult(result []byte) error {
 }
 
 // fail turns an error into a retry or an end.
-func (w *Worker) fail(a *attempt, err error, timedOut bool) conclusion {
+func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
+	timedOut := errors.Is(context.Cause(ctx), ErrTimeout)
 	j, number := a.job, int(a.job.Attempts)+1
 	v := j.route.definition.Retry.judge(number, j.maxAttempts(), err, timedOut)
 	failure := newAttemptError(number, v.code, err)
@@ -97,7 +99,11 @@ func (w *Worker) fail(a *attempt, err error, timedOut bool) conclusion {
 		end.label = telemetry.Cancelled
 		end.outcome.finished = &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: j.Attempts + 1, Error: text}
 	case Dead:
-		log.Error("task is dead", "error", err)
+		level := slog.LevelError
+		if j.route.definition.Retry.givesUpOn(v.code) {
+			level = slog.LevelWarn // the spec foresees it
+		}
+		log.Log(ctx, level, "task is dead", "error", err)
 		end.label = telemetry.Dead
 		end.outcome.buried = &store.Buried{Fence: j.fence, Attempts: j.Attempts + 1, Error: text, Code: cut(string(v.code), maxErrorCode)}
 	default:

@@ -123,7 +123,7 @@ func (c *Client) insertOne(ctx context.Context, task store.NewTask, accept func(
 		}
 		return accept([]store.Inserted{one.Inserted})
 	case <-ctx.Done():
-		return fmt.Errorf("outcome unknown: %w", context.Cause(ctx))
+		return fmt.Errorf("outcome unknown: %w", endOf(ctx))
 	}
 }
 
@@ -132,7 +132,7 @@ func (c *Client) insertKeyed(ctx context.Context, tasks []store.NewTask, accept 
 	select {
 	case c.keyed <- struct{}{}:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return endOf(ctx)
 	}
 	defer func() { <-c.keyed }()
 	return c.store.InsertKeyed(ctx, tasks, accept)

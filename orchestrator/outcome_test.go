@@ -305,3 +305,53 @@ func TestWaitingForAResultEndsWithTheContext(t *testing.T) {
 	_, err := h.Result(ctx)
 	require.ErrorIs(t, err, gaveUp)
 }
+
+func TestResultsComeInTheOrderOfTheHandles(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	startWorker(t, client, handle(echo, func(_ context.Context, task *orchestrator.Raw) ([]byte, error) {
+		if string(task.Payload) == `{"n": 7}` {
+			return nil, orchestrator.Permanent(errors.New("seven"))
+		}
+		return task.Payload, nil
+	}), orchestrator.WorkerConfig{})
+	batch := make([]orchestrator.Request, 6000) // more than are awaited at a time
+	for i := range batch {
+		batch[i] = orchestrator.Request{Definition: echo, Payload: fmt.Appendf(nil, `{"n": %d}`, i)}
+	}
+	refs, err := client.Enqueue(t.Context(), batch)
+	require.NoError(t, err)
+	handles := make([]orchestrator.Handle[string], len(refs))
+	for i, ref := range refs {
+		handles[i] = orchestrator.Handle[string]{TaskRef: ref, Decode: func(b []byte) (string, error) { return string(b), nil }}
+	}
+	i := 0
+	for got, err := range orchestrator.Results(t.Context(), handles) {
+		if i == 7 {
+			require.ErrorContains(t, err, "seven")
+		} else {
+			require.NoError(t, err)
+			require.Equal(t, string(batch[i].Payload), got)
+		}
+		i++
+	}
+	require.Len(t, handles, i)
+
+	for range orchestrator.Results(t.Context(), handles) {
+		break // leaves nobody waiting, as Close in the clean-up would hang
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	waiting := []orchestrator.Handle[string]{{TaskRef: enqueue(t, client, echo, `{}`, orchestrator.WithDelay(time.Hour))}}
+	for _, err := range orchestrator.Results(ctx, waiting) {
+		require.ErrorIs(t, err, context.Canceled)
+	}
+}
+
+func TestUnmigratedDatabaseSaysWhatToDoWhenEnqueueing(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	_, err := client.Migrator().Down(t.Context())
+	require.NoError(t, err)
+	require.ErrorContains(t, tryEnqueue(t.Context(), client, echo, `{}`), "orchestrator migrate up")
+}

@@ -3,6 +3,8 @@ package orchestrator
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -14,6 +16,45 @@ func (r TaskRef) wait(ctx context.Context) ([]byte, error) {
 		return nil, errors.New("orchestrator: this handle was not made by a client and has no results")
 	}
 	return r.source.WaitResult(ctx, r)
+}
+
+// maxAwaited is how many tasks waitAll waits for at a time.
+const maxAwaited = 5000
+
+// waitAll yields what WaitResult returns for each of refs, in order.
+func waitAll(ctx context.Context, refs []TaskRef) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		var waiting []<-chan resultAnswer // for the refs from the next one to yield on
+		next := 0
+		for range refs {
+			for next < len(refs) && len(waiting) < maxAwaited {
+				waiting = append(waiting, refs[next].await(ctx))
+				next++
+			}
+			var answer resultAnswer
+			select {
+			case answer = <-waiting[0]:
+			case <-ctx.Done():
+				answer = resultAnswer{err: endOf(ctx)}
+			}
+			if waiting = waiting[1:]; !yield(answer.result, answer.err) {
+				return
+			}
+		}
+	}
+}
+
+// await is wait in the background, until ctx ends.
+func (r TaskRef) await(ctx context.Context) <-chan resultAnswer {
+	if c, ok := r.source.(*Client); ok {
+		answer := c.results.wait(r)
+		context.AfterFunc(ctx, func() { c.results.forget(r.id, answer) })
+		return answer
+	}
+	answer := make(chan resultAnswer, 1)
+	result, err := r.wait(ctx)
+	answer <- resultAnswer{result, err}
+	return answer
 }
 
 // Lookup refers to a task that was enqueued elsewhere. It does not ask the
@@ -31,8 +72,17 @@ func (c *Client) WaitResult(ctx context.Context, ref TaskRef) ([]byte, error) {
 		return a.result, a.err
 	case <-ctx.Done():
 		c.results.forget(ref.id, answer)
-		return nil, context.Cause(ctx)
+		return nil, endOf(ctx)
 	}
+}
+
+// endOf says how ctx ended: its error, and its cause where that says more.
+func endOf(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // Results are polled for, all that are waited for in one statement, soon at

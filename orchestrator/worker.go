@@ -62,10 +62,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return errors.New("orchestrator: Worker.Run called twice: make a new worker")
 	}
 	if err := w.prepare(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil // cancelled before it began
-		}
-		return err
+		return unlessCancelled(ctx, err)
 	}
 	// Outlives ctx: what runs when ctx ends must end orderly.
 	base := context.WithoutCancel(ctx)
@@ -77,7 +74,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	defer server.close() // last: until then it tells that the worker is stopping
 	if err := w.lease.start(ctx, handlers); err != nil {
-		return err
+		return unlessCancelled(ctx, err)
 	}
 	w.client.running.add(ctx, w)
 	defer w.client.running.remove(w)
@@ -105,6 +102,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.lease.end()
 	w.logger.Info("worker stopped")
 	return nil
+}
+
+// unlessCancelled is nil when the worker was told to stop before it began: then
+// err is only how the start was broken off.
+func unlessCancelled(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // prepare checks everything that can be wrong before the first claim.

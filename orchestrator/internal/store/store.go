@@ -143,5 +143,9 @@ func wrap(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
+	switch SQLState(err) {
+	case "42P01", "3F000": // undefined table, invalid schema name
+		return fmt.Errorf("orchestrator: %s: the database has no tables of the engine, or in another schema; run `orchestrator migrate up`, or client.Migrator().Up: %w", doing, err)
+	}
 	return fmt.Errorf("orchestrator: %s: %w", doing, err)
 }
