@@ -118,13 +118,14 @@ const (
     g.priority, g.max_attempts, g.queue, g.step, g.group_key, g.limit_key, g.trace_parent, g.trace_state, g.payload, g.metadata`
 )
 
-// giveBack keeps run_at ahead of every worker's cursor: never before now().
+// giveBack keeps run_at ahead of every worker's cursor: never before now(). A
+// suspect that has run is cleared; one that was never started stays suspect.
 const giveBack = `
 WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[])
     AS x(id, worker, claim, attempts, delay, error)),` + held + `
 UPDATE orchestrator.tasks t
-SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, suspect = false, attempts = x.attempts,
+SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, suspect = t.suspect AND t.started_at IS NULL, attempts = x.attempts,
     run_at = now() + x.delay * interval '1 microsecond',
     errors = orchestrator.add_error(t.errors, x.error)
 FROM x
