@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"bytes"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -36,13 +38,13 @@ func TestDrain(t *testing.T) {
 			} else {
 				variant.client.Schema = "orchestrator"
 			}
-			drain(t, url, variant.client, variant.worker)
+			drain(t, url, url, variant.client, variant.worker)
 		})
 	}
 }
 
-func drain(t *testing.T, url string, clientConfig orchestrator.ClientConfig, workerConfig orchestrator.WorkerConfig) {
-	db := harness.Observe(t, url, clientConfig.Schema)
+func drain(t *testing.T, observed, url string, clientConfig orchestrator.ClientConfig, workerConfig orchestrator.WorkerConfig) {
+	db := harness.Observe(t, observed, clientConfig.Schema)
 	client := harness.Open(t, url, clientConfig)
 	mux := failing(harness.Echo)
 	mux.Handle(harness.Keyed, orchestrator.HandlerFunc(harness.Returning))
@@ -83,6 +85,26 @@ func drain(t *testing.T, url string, clientConfig orchestrator.ClientConfig, wor
 	second()
 	db.RequireEachDoneOnce(t, ids)
 	require.Zero(t, harness.Value[int](t, db, `SELECT count(*) FROM workers`))
+}
+
+// Behind a pooler in transaction mode a prepared statement is gone, or another,
+// with the next transaction. So none is ever made.
+func TestTransactionPoolerPreparesNothing(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	proxy, proxied := harness.NewProxy(t, url)
+	var prepared []string
+	proxy.LoseAnswers(func(request []byte) bool {
+		if bytes.Contains(request, []byte("stmtcache_")) { // how pgx names them
+			prepared = append(prepared, strconv.Quote(string(request)))
+		}
+		return false
+	})
+	config := harness.Brisk()
+	config.PollOnly = true
+	drain(t, url, proxied, orchestrator.ClientConfig{Schema: "orchestrator", TransactionPooler: true}, config)
+	proxy.LoseAnswers(nil)
+	require.Empty(t, prepared)
 }
 
 // A snapshot that stays open keeps PostgreSQL from removing what the queue

@@ -101,3 +101,32 @@ func TestOutcomesAreWrittenThroughAShutdown(t *testing.T) {
 	db.RequireEachDoneOnce(t, ids)
 	require.Zero(t, harness.Value[int](t, db, `SELECT count(*) FROM workers`))
 }
+
+// Tasks of a process that died wait for each other on the next one. Those that
+// have not had their turn when it stops are still not cleared.
+func TestShutdownClearsNoSuspectThatDidNotRun(t *testing.T) {
+	t.Parallel()
+	url := orchestratortest.DB(t)
+	db, client := harness.Observe(t, url), harness.Open(t, url)
+	config := harness.Brisk()
+	config.HeartbeatInterval, config.ShutdownTimeout = 5*time.Second, 10*time.Millisecond // nobody is cleared by running for long
+	ids := harness.Enqueue(t, client, harness.Echo, 3)
+	db.Exec(t, `UPDATE tasks SET suspect = true`)
+	began := make(chan struct{}, 10)
+	stop := harness.StartWorker(t, client, harness.Mux(func(ctx context.Context, _ *orchestrator.Raw) ([]byte, error) {
+		began <- struct{}{}
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}, harness.Echo), config)
+	harness.Receive(t, "the first suspect to begin", began)
+	db.AwaitTrue(t, `SELECT count(*) = 3 FROM tasks WHERE state = 1`)
+	stop()
+	require.Empty(t, began, "suspects run one at a time")
+	require.Equal(t, 3, harness.Value[int](t, db, `SELECT count(*) FROM tasks WHERE state = 0 AND attempts = 0 AND started_at IS NULL`))
+	require.Equal(t, 2, harness.Value[int](t, db, `SELECT count(*) FROM tasks WHERE suspect`))
+
+	stop = harness.StartWorker(t, client, harness.Mux(harness.Returning, harness.Echo), harness.Brisk())
+	db.AwaitDrained(t)
+	stop()
+	db.RequireEachDoneOnce(t, ids)
+}
