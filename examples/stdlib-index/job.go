@@ -25,11 +25,6 @@ import (
 // round trip cheap, few enough to start working early.
 const batch = 1000
 
-// waiting is how many results are waited for at a time. The client asks the
-// database for all of them in one statement, so many are waited for as cheaply as
-// one; one after the other took four times as long.
-const waiting = 100
-
 // job is one run over a tree: a task for every file of it.
 type job struct {
 	client   *orchestrator.Client
@@ -127,23 +122,16 @@ func (j *job) enqueue(ctx context.Context) ([]orchestrator.Handle[generated.Sour
 // wait collects the outcomes as they are stored in the database, whichever
 // worker wrote them.
 func (j *job) wait(ctx context.Context, handles []orchestrator.Handle[generated.SourceIndexResult]) ([]outcome, error) {
-	outcomes := make([]outcome, len(handles))
+	outcomes := make([]outcome, 0, len(handles))
 	progress := newProgress(j.stderr, len(handles))
 	defer progress.end()
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(waiting)
-	for i, handle := range handles {
-		outcomes[i].payload = j.payloads[i]
-		g.Go(func() (err error) {
-			outcomes[i].result, err = handle.Result(ctx)
-			if errors.As(err, &outcomes[i].dead) {
-				err = nil
-			}
-			if err == nil {
-				progress.add()
-			}
-			return err
-		})
+	for result, err := range orchestrator.Results(ctx, handles) {
+		one := outcome{payload: j.payloads[len(outcomes)], result: result}
+		if err != nil && !errors.As(err, &one.dead) {
+			return nil, err
+		}
+		outcomes = append(outcomes, one)
+		progress.add()
 	}
-	return outcomes, g.Wait()
+	return outcomes, nil
 }

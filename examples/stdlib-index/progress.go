@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -17,9 +16,7 @@ type progress struct {
 	w     io.Writer
 	total int
 	bar   *progressbar.ProgressBar // nil: lines
-
-	mu   sync.Mutex
-	done int
+	done  int
 }
 
 func newProgress(w io.Writer, total int) *progress {
@@ -43,8 +40,6 @@ func (p *progress) add() {
 		_ = p.bar.Add(1)
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.done++
 	if tenth := 10 * p.done / p.total; tenth != 10*(p.done-1)/p.total {
 		fmt.Fprintf(p.w, "%3d %%  %s of %s\n", 10*tenth, thousands(p.done), thousands(p.total))
