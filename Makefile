@@ -4,13 +4,16 @@
 GO ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-short generate check-generated lint build clean
+.PHONY: help demo jaeger test test-short generate check-generated lint build clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Index the Go source tree as tasks on a private PostgreSQL: the main job.
 	@$(GO) run ./examples/stdlib-index
+
+jaeger: ## Show a retried task in a real Jaeger (built once, in minutes).
+	@$(GO) run ./cmd/orchestrator dev --ephemeral -- $(GO) run ./tests/observability/tour
 
 test: ## Run all tests with the race detector (about five minutes).
 	$(GO) test -race ./...

@@ -21,7 +21,7 @@ type depthMeter struct {
 const (
 	depthTimeout = 30 * time.Second
 	// depthShare is the part of the leader's time that counting may take.
-	depthShare = 100
+	depthShare = 20
 )
 
 func newDepthMeter(w *Worker) *depthMeter { return &depthMeter{w: w, queues: map[string]bool{}} }

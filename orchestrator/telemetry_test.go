@@ -246,7 +246,7 @@ func TestRetriesInOneTrace(t *testing.T) {
 	for _, span := range process {
 		require.Equal(t, send[0].SpanContext().SpanID(), span.Parent().SpanID())
 	}
-	require.Equal(t, process[0].SpanContext().SpanID(), process[1].Links()[1].SpanContext.SpanID())
+	require.Equal(t, process[0].SpanContext().SpanID(), process[1].Links()[0].SpanContext.SpanID())
 
 	_, err = orchestrator.NewClient(nil, orchestrator.ClientConfig{RetrySpans: "elsewhere"})
 	require.ErrorContains(t, err, "RetriesInTrace")

@@ -197,13 +197,16 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 			taskType.String(a.Type), taskID.Int64(a.ID), taskAttempt.Int(a.Number), taskPriority.Int(a.Priority),
 		),
 	}
-	if created.IsValid() {
+	// A parent is not linked to as well: Jaeger would take the link for all
+	// there is and lose the child.
+	child := created.IsValid() && (t.config.RetriesInTrace || a.first() && a.Delay <= ChildWithin)
+	if created.IsValid() && !child {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: created}))
 	}
 	if previous := t.extract(Carrier{Parent: a.Previous}); previous.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: previous}))
 	}
-	if created.IsValid() && (t.config.RetriesInTrace || a.first() && a.Delay <= ChildWithin) {
+	if child {
 		ctx = trace.ContextWithRemoteSpanContext(ctx, created)
 	} else {
 		options = append(options, trace.WithNewRoot())
