@@ -152,7 +152,7 @@ type laneKey struct {
 
 // disown uses the index tasks_running.
 const disown = `
-UPDATE orchestrator.tasks t SET state = 0, worker_id = NULL, claim = NULL, run_at = now()
+UPDATE orchestrator.tasks t SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, run_at = now()
 WHERE t.id = ANY (ARRAY(
     SELECT r.id FROM orchestrator.tasks r
     WHERE r.state = 1 AND r.worker_id = $1 AND r.claim = $2 ORDER BY r.id FOR UPDATE SKIP LOCKED))`
