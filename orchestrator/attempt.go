@@ -18,10 +18,10 @@ import (
 
 // attempt is the engine's side of a handler's task.
 type attempt struct {
-	w      *Worker
-	job    *job
-	logger *slog.Logger
-	span   trace.Span // nil without tracing
+	w       *Worker
+	job     *job
+	span    trace.Span // nil without tracing
+	traceID string     // "" unless sampled
 	// completed is set once Complete has written the result in the handler's
 	// own transaction.
 	completed atomic.Bool
@@ -57,6 +57,7 @@ func (w *Worker) work(j *job) {
 	}
 	if j.expired() {
 		metrics.Outcome(telemetry.Expired)
+		(&attempt{w: w, job: j}).log().Info("task expired before a worker was free for it")
 		_, span := w.client.tracing.Process(context.Background(), j.trace())
 		w.client.tracing.EndProcess(span, telemetry.Expired, "", nil, nil)
 		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateExpired, Attempts: j.Attempts}})
@@ -70,30 +71,50 @@ func (w *Worker) work(j *job) {
 		timer := time.AfterFunc(w.config.HeartbeatInterval, func() { w.pool.cleared(j) })
 		defer timer.Stop()
 	}
-	a := &attempt{w: w, job: j, logger: w.logger}
+	a := &attempt{w: w, job: j}
 	raw := &Raw{Meta: j.meta(a), Payload: j.Payload}
 	ctx, cancel := j.context()
 	defer cancel()
 	ctx = w.client.tracing.WithBaggage(ctx, raw.Metadata[metadataBaggage])
 	ctx, a.span = w.client.tracing.Process(ctx, j.trace())
-	traceID := w.client.tracing.TraceID(a.span)
-	if traceID != "" {
-		a.logger = a.logger.With("trace_id", traceID)
-	}
+	a.traceID = w.client.tracing.TraceID(a.span)
 	ctx = context.WithValue(ctx, taskKey{}, &raw.Meta)
 
 	waited := j.waited + time.Since(j.claimed)
 	metrics.Started(waited)
 	began := time.Now()
 	result, err := call(ctx, j.route.handler, raw)
-	metrics.Ended(time.Since(began), traceID)
+	took := time.Since(began)
+	metrics.Ended(took, a.traceID)
 
 	end := w.conclude(ctx, a, result, err)
+	a.logEnd(ctx, end, waited, took)
 	if end.write {
 		w.finisher.add(end.outcome)
 	}
 	metrics.Outcome(end.label)
 	w.client.tracing.EndProcess(a.span, end.label, string(end.code), end.err, stackOf(end.err))
+}
+
+// log is what every line about the attempt is written to. It is made when there
+// is something to say: most attempts have nothing.
+func (a *attempt) log() *slog.Logger {
+	j := a.job
+	log := a.w.logger.With("task", j.ID, "type", j.route.definition.Name, "queue", j.Queue,
+		"attempt", int(j.Attempts)+1, "worker", j.fence.Worker)
+	if a.traceID != "" {
+		log = log.With("trace_id", a.traceID)
+	}
+	return log
+}
+
+// logEnd says how an attempt ended that went as it was meant to; conclude has
+// told the others.
+func (a *attempt) logEnd(ctx context.Context, end conclusion, waited, took time.Duration) {
+	if !a.w.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	a.log().Debug("attempt ended", "outcome", end.label, "waited", waited.Round(time.Microsecond), "took", took.Round(time.Microsecond))
 }
 
 // taskMetrics looks the metrics of j's type and queue up once.

@@ -46,10 +46,10 @@ func (w *Worker) conclude(ctx context.Context, a *attempt, result []byte, err er
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(cause, ErrLeaseLost):
-		a.logger.Warn("handler ended after its lease was lost; its outcome is not accepted",
-			"task", j.ID, "type", j.route.definition.Name, "worker", j.fence.Worker)
+		a.log().Warn("handler ended after its lease was lost; its outcome is not accepted")
 		return conclusion{label: telemetry.LeaseLost, err: cause}
 	case errors.Is(cause, ErrShutdown):
+		a.log().Info("handler cancelled by the shutdown; its task is given back")
 		return conclusion{write: true, label: telemetry.Released, err: cause, outcome: giveBack(j)}
 	}
 	return w.fail(ctx, a, err)
@@ -87,8 +87,10 @@ func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 	failure := newAttemptError(number, v.code, err)
 	failure.Trace = w.client.tracing.Traceparent(a.span)
 	text := errorJSON(failure)
-	log := a.logger.With("task", j.ID, "type", j.route.definition.Name, "queue", j.Queue, "attempt", number,
-		"worker", j.fence.Worker, "code", string(v.code))
+	log := a.log()
+	if v.code != "" {
+		log = log.With("code", string(v.code))
+	}
 	end := conclusion{write: true, code: v.code, err: err, outcome: outcome{job: j}}
 	switch v.state {
 	case Scheduled:

@@ -19,7 +19,13 @@ const drained = 50_000
 // drain enqueues that many and returns how long a worker took to work them all.
 func drain(b *testing.B, client *orchestrator.Client) time.Duration {
 	b.Helper()
-	batch := make([]orchestrator.Request, 5000)
+	return drainBatches(b, client, 5000)
+}
+
+// drainBatches enqueues in batches of a size.
+func drainBatches(b *testing.B, client *orchestrator.Client, size int) time.Duration {
+	b.Helper()
+	batch := make([]orchestrator.Request, size)
 	for i := range batch {
 		batch[i] = orchestrator.Request{Definition: echo, Payload: []byte(`{"user_id": 1, "template": "welcome"}`)}
 	}

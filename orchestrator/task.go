@@ -30,14 +30,13 @@ type Meta struct {
 	attempt *attempt // nil on a literal
 }
 
-// Logger adds task id, type, queue, attempt and worker to every line. On a
-// literal it is [slog.Default] without a worker.
+// Logger adds task id, type, queue, attempt, worker and, of a sampled trace, its
+// id to every line. On a literal it is [slog.Default] without the last two.
 func (m *Meta) Logger() *slog.Logger {
-	base := slog.Default()
 	if m.attempt != nil {
-		base = m.attempt.logger
+		return m.attempt.log()
 	}
-	return base.With("task", int64(m.ID), "type", m.Type, "queue", m.Queue, "attempt", m.Attempt)
+	return slog.Default().With("task", int64(m.ID), "type", m.Type, "queue", m.Queue, "attempt", m.Attempt)
 }
 
 // Task is what a typed handler receives. A test may build one as a literal.
