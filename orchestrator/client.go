@@ -94,7 +94,7 @@ const (
 )
 
 // Open connects to the database at url and returns a client that owns the
-// connections. config may be omitted; it is what [ClientConfigFromEnv] reads.
+// connections. config may be omitted; [ClientConfigFromEnv] reads one.
 func Open(ctx context.Context, url string, config ...ClientConfig) (*Client, error) {
 	if url == "" {
 		return nil, errors.New("orchestrator: no database: set DATABASE_URL, or run your program with `orchestrator dev -- COMMAND`, which starts a private PostgreSQL and sets it")

@@ -21,15 +21,15 @@ func (t *Task[P, R]) Complete(ctx context.Context, tx Tx, result R) error {
 			return err
 		}
 	}
-	return t.complete(ctx, tx, text)
+	return complete(ctx, &t.Meta, tx, text)
 }
 
 // Complete is [Task.Complete] for an untyped handler; result is JSON or nil.
 func (r *Raw) Complete(ctx context.Context, tx Tx, result []byte) error {
-	return r.complete(ctx, tx, result)
+	return complete(ctx, &r.Meta, tx, result)
 }
 
-func (m *Meta) complete(ctx context.Context, tx Tx, result []byte) error {
+func complete(ctx context.Context, m *Meta, tx Tx, result []byte) error {
 	a := m.attempt
 	if a == nil {
 		return errors.New("orchestrator: Complete on a task that no worker runs")

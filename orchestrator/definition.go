@@ -10,7 +10,9 @@ import (
 // result R. The generated code declares one variable per task; R is [None] for
 // a task without a result.
 type TaskType[P, R any] struct {
-	*Definition
+	// Definition is a field with a name: every method of an embedded one would
+	// be compiled once more for each task of a spec.
+	Definition *Definition
 	// EncodePayload fills in defaults, validates and encodes a payload. It
 	// returns a [*ValidationError] for a payload that breaks its constraints.
 	EncodePayload func(P) ([]byte, error)

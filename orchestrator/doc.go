@@ -26,7 +26,7 @@
 //
 //	scheduled ─► ready ─► running ─► succeeded
 //	   ▲                   │  │ ├──► cancelled
-//	   └──── retrying ◄────┘  │ └──► expired (never started in time)
+//	   └──── retrying ◄────┘  │ └──► expired (its ttl was over)
 //	                          └────► dead ──(redrive)──► ready
 //
 // # What is promised
@@ -61,9 +61,10 @@
 //
 // # Imports
 //
-// This package imports pgx, bun, caarlos0/env, jsonschema, the standard library,
-// migrations, and its own internal packages: store (all SQL), groupcommit
-// (batches without timers), contract (which old tasks a worker may run),
-// canonical and format (what generated code and the untyped door must agree
-// on) and nearest (what somebody may have meant). It never imports generate.
+// This package imports pgx, bun, caarlos0/env, jsonschema, client_golang and
+// OpenTelemetry's API, the standard library, migrations, and internal packages:
+// store (all SQL), groupcommit (batches without timers), contract (which old
+// tasks a worker may run), telemetry (metrics and spans), canonical and format
+// (what generated code and the untyped door must agree on) and nearest (what
+// somebody may have meant). It never imports generate.
 package orchestrator

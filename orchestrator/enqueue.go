@@ -197,13 +197,14 @@ func anyKey(tasks []store.NewTask) bool {
 // refs turns rows into references, or into the error that a definition with
 // on_duplicate: reject asks for.
 func (c *Client) refs(batch []Request, rows []store.Inserted) ([]TaskRef, error) {
-	refs := make([]TaskRef, len(rows))
+	refs, all := make([]TaskRef, len(rows)), make([]taskRef, len(rows))
 	for i, row := range rows {
 		d := batch[i].Definition
 		if row.Existing && d.onDuplicate() == Reject {
 			return nil, &DuplicateError{Type: d.Name, ID: TaskID(row.ID)}
 		}
-		refs[i] = TaskRef{id: TaskID(row.ID), existing: row.Existing, typeName: d.Name, enqueuedAt: row.EnqueuedAt, source: c}
+		all[i] = taskRef{id: TaskID(row.ID), existing: row.Existing, typeName: d.Name, enqueuedAt: row.EnqueuedAt, source: c}
+		refs[i] = TaskRef{&all[i]}
 	}
 	return refs, nil
 }

@@ -6,8 +6,13 @@ import (
 	"time"
 )
 
-// TaskRef refers to a stored task of any type.
-type TaskRef struct {
+// TaskRef refers to a stored task of any type. Its zero value refers to none.
+//
+// It is one pointer wide, because generated code holds it in a [Handle] of a
+// type of its own for every task: what is done with it is compiled that often.
+type TaskRef struct{ *taskRef }
+
+type taskRef struct {
 	id         TaskID
 	existing   bool
 	typeName   string    // "" when not known
@@ -25,15 +30,20 @@ type ResultSource interface {
 // NewTaskRef is for an [Enqueuer] of your own; source may be nil when nobody
 // waits for results.
 func NewTaskRef(id TaskID, existing bool, source ResultSource) TaskRef {
-	return TaskRef{id: id, existing: existing, source: source}
+	return TaskRef{&taskRef{id: id, existing: existing, source: source}}
 }
 
 // ID is the task's id.
-func (r TaskRef) ID() TaskID { return r.id }
+func (r TaskRef) ID() TaskID {
+	if r.taskRef == nil {
+		return 0
+	}
+	return r.id
+}
 
 // Existing tells whether the enqueue found its idempotency key taken and this
 // refers to the task that was there first.
-func (r TaskRef) Existing() bool { return r.existing }
+func (r TaskRef) Existing() bool { return r.taskRef != nil && r.existing }
 
 // Handle is a [TaskRef] that knows the type of the task's result.
 type Handle[R any] struct {
@@ -45,7 +55,7 @@ type Handle[R any] struct {
 // the task ended dead, cancelled or expired, [ErrNotFound] when it is not in
 // the database (any more), and ctx's error when ctx ends first.
 func (h Handle[R]) Result(ctx context.Context) (R, error) {
-	data, err := h.wait(ctx)
+	data, err := wait(ctx, h.TaskRef)
 	if err != nil {
 		var zero R
 		return zero, err

@@ -28,7 +28,7 @@ func (m *Mux) Use(middleware ...Middleware) { m.middleware = append(m.middleware
 func (m *Mux) Handle(d *Definition, h Handler) { m.add(d.Name, &route{definition: d, handler: h}) }
 
 // HandleFunc registers a handler for a task type by name, without generated
-// code. The contract is the newest one stored in the database; its payloads
+// code. It takes tasks of every contract stored for the type; their payloads
 // were validated on their way in. It panics when the type has a handler already.
 func (m *Mux) HandleFunc(name string, f HandlerFunc) { m.add(name, &route{handler: f}) }
 

@@ -108,5 +108,5 @@ func TestGeneratedSchemasHaveTheDurationPattern(t *testing.T) {
 	t.Parallel()
 	pattern, err := json.Marshal(orchestrator.DurationPattern)
 	require.NoError(t, err)
-	require.Contains(t, everything.PlaceOrder.PayloadSchema, string(pattern))
+	require.Contains(t, everything.PlaceOrder.Definition.PayloadSchema, string(pattern))
 }

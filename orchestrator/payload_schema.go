@@ -15,7 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
-	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/format"
+	"github.com/task-orchestrator/task-orchestrator/internal/format"
 )
 
 // payloadSchema checks documents as the generated Validate would, from the

@@ -89,7 +89,8 @@ func WithTimeout(d time.Duration) EnqueueOption {
 	return func(r *Request) { r.overrides.timeout = &d }
 }
 
-// WithTTL lets the task expire when it has not started d after its run_at; 0 is never.
+// WithTTL lets the task expire instead of starting an attempt, the first or a
+// retry, later than d after its run_at; 0 is never.
 func WithTTL(d time.Duration) EnqueueOption {
 	return func(r *Request) { r.overrides.ttl = &d }
 }

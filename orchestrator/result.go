@@ -11,8 +11,8 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
-func (r TaskRef) wait(ctx context.Context) ([]byte, error) {
-	if r.source == nil {
+func wait(ctx context.Context, r TaskRef) ([]byte, error) {
+	if r.taskRef == nil || r.source == nil {
 		return nil, errors.New("orchestrator: this handle was not made by a client and has no results")
 	}
 	return r.source.WaitResult(ctx, r)
@@ -28,7 +28,7 @@ func waitAll(ctx context.Context, refs []TaskRef) iter.Seq2[[]byte, error] {
 		next := 0
 		for range refs {
 			for next < len(refs) && len(waiting) < maxAwaited {
-				waiting = append(waiting, refs[next].await(ctx))
+				waiting = append(waiting, await(ctx, refs[next]))
 				next++
 			}
 			var answer resultAnswer
@@ -45,14 +45,17 @@ func waitAll(ctx context.Context, refs []TaskRef) iter.Seq2[[]byte, error] {
 }
 
 // await is wait in the background, until ctx ends.
-func (r TaskRef) await(ctx context.Context) <-chan resultAnswer {
+func await(ctx context.Context, r TaskRef) <-chan resultAnswer {
+	if r.taskRef == nil {
+		r = NewTaskRef(0, false, nil)
+	}
 	if c, ok := r.source.(*Client); ok {
 		answer := c.results.wait(r)
 		context.AfterFunc(ctx, func() { c.results.forget(r.id, answer) })
 		return answer
 	}
 	answer := make(chan resultAnswer, 1)
-	result, err := r.wait(ctx)
+	result, err := wait(ctx, r)
 	answer <- resultAnswer{result, err}
 	return answer
 }
@@ -61,7 +64,7 @@ func (r TaskRef) await(ctx context.Context) <-chan resultAnswer {
 // database; whether the task exists shows when its result is waited for.
 // Generated Lookup functions give it the result's type.
 func (c *Client) Lookup(d *Definition, id TaskID) TaskRef {
-	return TaskRef{id: id, typeName: d.Name, source: c}
+	return TaskRef{&taskRef{id: id, typeName: d.Name, source: c}}
 }
 
 // WaitResult implements [ResultSource].

@@ -27,7 +27,7 @@ func (j *job) rows(ctx context.Context) (rows []row, err error) {
 		Column("state", "attempts").
 		ColumnExpr("coalesce(result ->> 'lines', '0')::bigint AS lines").
 		ColumnExpr("coalesce(result ->> 'exported', '0')::bigint AS exported").
-		Where("task_type = ?", generated.SourceIndex.Name).
+		Where("task_type = ?", generated.SourceIndex.Definition.Name).
 		Where("metadata ->> 'run' = ?", j.id).
 		Scan(ctx, &rows)
 	return rows, err

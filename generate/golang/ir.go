@@ -57,6 +57,7 @@ type taskDecl struct {
 	ResultDefaults  bool
 	Codes           []constant
 	Definition      []setting
+	Schedules       []*scheduleDecl // declared when the task's handler is registered
 	Keys            []key
 }
 

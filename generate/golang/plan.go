@@ -61,6 +61,11 @@ func planSegment(spec *model.Spec, segment *model.Segment) (*file, error) {
 			return nil, err
 		}
 		d.Types = byTask[t]
+		for _, s := range spec.Schedules {
+			if s.Task == t {
+				d.Schedules = append(d.Schedules, scheduleOf(s))
+			}
+		}
 		f.Tasks = append(f.Tasks, d)
 		f.Schemas = append(f.Schemas, schemas(t)...)
 	}

@@ -2,9 +2,6 @@ package model
 
 import (
 	"fmt"
-	"net/mail"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -12,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/task-orchestrator/task-orchestrator/generate/spec"
+	"github.com/task-orchestrator/task-orchestrator/internal/format"
 )
 
 // applies says which kinds each constraint is for.
@@ -183,23 +181,18 @@ func bound(kind Kind, text string) literal {
 	return l
 }
 
-var hostname = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
-
-// hasFormat checks a value that stands in the spec itself. The generated code
-// has checks of its own for payloads.
-func hasFormat(format, text string) bool {
-	switch format {
+// hasFormat checks a value that stands in the spec itself, as the generated
+// code checks one in a payload.
+func hasFormat(name, text string) bool {
+	switch name {
 	case "email":
-		address, err := mail.ParseAddress(text)
-		return err == nil && address.Address == text
+		return format.IsEmail(text)
 	case "uri":
-		u, err := url.Parse(text)
-		return err == nil && u.Scheme != ""
+		return format.IsURI(text)
 	case "ip":
-		_, err := netip.ParseAddr(text)
-		return err == nil
+		return format.IsIP(text)
 	case "hostname":
-		return len(text) <= 253 && hostname.MatchString(text)
+		return format.IsHostname(text)
 	default:
 		return false
 	}

@@ -1,6 +1,6 @@
 package codec
 
-import "github.com/task-orchestrator/task-orchestrator/orchestrator/internal/format"
+import "github.com/task-orchestrator/task-orchestrator/internal/format"
 
 // Format is the value of a field's `format` in the spec.
 type Format string

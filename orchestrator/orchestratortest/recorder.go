@@ -49,7 +49,7 @@ func Enqueued[P, R any](t testing.TB, r *Recorder, taskType *orchestrator.TaskTy
 	t.Helper()
 	payloads := []P{}
 	for _, request := range r.Requests() {
-		if request.Definition.Name != taskType.Name {
+		if request.Definition.Name != taskType.Definition.Name {
 			continue
 		}
 		payload, err := taskType.DecodePayload(request.Payload)

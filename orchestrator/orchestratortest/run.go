@@ -37,21 +37,21 @@ type Outcome[R any] struct {
 func Run[P, R any, H HandlerFunc[P, R]](t testing.TB, taskType *orchestrator.TaskType[P, R], handler H, payload P) Outcome[R] {
 	t.Helper()
 	data, err := taskType.EncodePayload(payload)
-	require.NoError(t, err, "payload of %s", taskType.Name)
+	require.NoError(t, err, "payload of %s", taskType.Definition.Name)
 	decoded, err := taskType.DecodePayload(data)
-	require.NoError(t, err, "payload of %s", taskType.Name)
+	require.NoError(t, err, "payload of %s", taskType.Definition.Name)
 
 	task := &orchestrator.Task[P, R]{Payload: decoded, Encode: taskType.EncodeResult}
-	task.ID, task.Type, task.Attempt, task.MaxAttempts = 1, taskType.Name, 1, taskType.Retry.MaxAttempts
-	task.Queue, task.Priority = orchestrator.DefaultQueue, taskType.Priority
-	if taskType.Queue != nil {
-		task.Queue = taskType.Queue.Name
+	task.ID, task.Type, task.Attempt, task.MaxAttempts = 1, taskType.Definition.Name, 1, taskType.Definition.Retry.MaxAttempts
+	task.Queue, task.Priority = orchestrator.DefaultQueue, taskType.Definition.Priority
+	if taskType.Definition.Queue != nil {
+		task.Queue = taskType.Definition.Queue.Name
 	}
 	result, err := call(t.Context(), handler, task)
 	if err == nil {
 		result, err = roundTrip(taskType, result)
 	}
-	state, code := taskType.Judge(1, err)
+	state, code := taskType.Definition.Judge(1, err)
 	return Outcome[R]{Result: result, Err: err, State: state, Code: code}
 }
 
@@ -62,7 +62,7 @@ func roundTrip[P, R any](taskType *orchestrator.TaskType[P, R], result R) (R, er
 	}
 	data, err := taskType.EncodeResult(result)
 	if err != nil {
-		return result, fmt.Errorf("result of %s: %w", taskType.Name, err)
+		return result, fmt.Errorf("result of %s: %w", taskType.Definition.Name, err)
 	}
 	if len(data) == 0 {
 		return result, nil

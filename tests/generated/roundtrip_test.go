@@ -43,7 +43,7 @@ func TestRoundTrip(t *testing.T) {
 type validator interface{ Validate() error }
 
 func checkRoundTrip[P validator, R any](t *testing.T, task *orchestrator.TaskType[P, R], generator *rapid.Generator[P]) {
-	schema := compile(t, task.PayloadSchema)
+	schema := compile(t, task.Definition.PayloadSchema)
 	var valid, refused int
 	rapid.Check(t, func(t *rapid.T) {
 		p := generator.Draw(t, "payload")
@@ -72,7 +72,7 @@ func checkRoundTrip[P validator, R any](t *testing.T, task *orchestrator.TaskTyp
 // ones too: the schema refuses exactly those that Validate refuses.
 func TestSchemaAgrees(t *testing.T) {
 	t.Parallel()
-	schema := compile(t, everything.PlaceOrder.PayloadSchema)
+	schema := compile(t, everything.PlaceOrder.Definition.PayloadSchema)
 	var valid, refused int
 	rapid.Check(t, func(t *rapid.T) {
 		p := payloads(placeOrder).Draw(t, "payload")

@@ -67,13 +67,16 @@ func (s *Store) contractID(ctx context.Context, db interface {
 }
 
 const updatePolicy = `
-UPDATE orchestrator.task_contracts SET queue = $2, priority = $3, policy = $4::jsonb
-WHERE id = $1 AND (queue, priority, policy) IS DISTINCT FROM ($2, $3, $4::jsonb)`
+UPDATE orchestrator.task_contracts
+SET queue = $2, priority = $3, policy = $4::jsonb, payload_schema = $5::jsonb, result_schema = nullif($6::text, '')::jsonb
+WHERE id = $1 AND (queue, priority, policy, payload_schema, result_schema)
+    IS DISTINCT FROM ($2, $3, $4::jsonb, $5::jsonb, nullif($6::text, '')::jsonb)`
 
-// UpdatePolicy notes the policy of the newest worker that handles the
-// contract, which the CLI enqueues by.
+// UpdatePolicy notes what does not enter the fingerprint, as the worker that
+// started last has it: the policy, by which the CLI enqueues, and of the
+// schemas descriptions and what is sensitive, by which it shows payloads.
 func (s *Store) UpdatePolicy(ctx context.Context, c Contract) error {
-	_, err := s.exec(ctx, updatePolicy, c.ID, c.Queue, c.Priority, c.Policy)
+	_, err := s.exec(ctx, updatePolicy, c.ID, c.Queue, c.Priority, c.Policy, c.PayloadSchema, c.ResultSchema)
 	return wrap("update the policy of "+c.Type, err)
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // Channel is the NOTIFY channel on which workers are told of new tasks. The
-// payload is "queue priority", or "" when every lane should be looked at.
+// payload is "queue priority".
 func (s *Store) Channel() string { return s.schema + "_tasks" }
 
 // Only idle workers need to be told, and NOTIFY serialises commits, so a busy

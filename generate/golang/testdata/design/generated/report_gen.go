@@ -53,9 +53,18 @@ type ReportDigestHandler interface {
 	HandleReportDigest(ctx context.Context, t *ReportDigestTask) error
 }
 
-// RegisterReportDigest lets h work report:digest tasks.
+// RegisterReportDigest lets h work report:digest tasks and declares their schedules.
 func RegisterReportDigest(m *orchestrator.Mux, h ReportDigestHandler) {
 	codec.Register(m, ReportDigest.Definition, h, handleReportDigest)
+	m.Schedule(orchestrator.Schedule{
+		Name:     ScheduleNightlyDigest,
+		Task:     ReportDigest.Definition,
+		Cron:     "0 3 * * *",
+		Timezone: "Europe/Lisbon",
+		Payload:  `{"title":"Daily"}`,
+		Missed:   "run_once",
+		Overlap:  "skip",
+	})
 }
 
 func handleReportDigest(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {

@@ -56,9 +56,18 @@ type CleanupHandler interface {
 	HandleCleanup(ctx context.Context, t *CleanupTask) error
 }
 
-// RegisterCleanup lets h work cleanup tasks.
+// RegisterCleanup lets h work cleanup tasks and declares their schedules.
 func RegisterCleanup(m *orchestrator.Mux, h CleanupHandler) {
 	codec.Register(m, Cleanup.Definition, h, handleCleanup)
+	m.Schedule(orchestrator.Schedule{
+		Name:     ScheduleCleanUp,
+		Task:     Cleanup.Definition,
+		Cron:     "@daily",
+		Timezone: "UTC",
+		Payload:  "{}",
+		Missed:   "run_once",
+		Overlap:  "skip",
+	})
 }
 
 func handleCleanup(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {

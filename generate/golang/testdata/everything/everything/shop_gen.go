@@ -380,9 +380,18 @@ type ShopRefundHandler interface {
 	HandleShopRefund(ctx context.Context, t *ShopRefundTask) (SecretValue, error)
 }
 
-// RegisterShopRefund lets h work shop:refund tasks.
+// RegisterShopRefund lets h work shop:refund tasks and declares their schedules.
 func RegisterShopRefund(m *orchestrator.Mux, h ShopRefundHandler) {
 	codec.Register(m, ShopRefund.Definition, h, handleShopRefund)
+	m.Schedule(orchestrator.Schedule{
+		Name:     ScheduleRefundAll,
+		Task:     ShopRefund.Definition,
+		Cron:     "30 4 * * MON-FRI",
+		Timezone: "America/New_York",
+		Payload:  `{"city":"Lisboa <3","kind":"work"}`,
+		Missed:   "run_all",
+		Overlap:  "allow",
+	})
 }
 
 func handleShopRefund(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {
