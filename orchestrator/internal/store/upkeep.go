@@ -35,7 +35,7 @@ GROUP BY c.task_type, m.queue`
 
 // Expire moves at most limit waiting tasks whose ttl has passed to history.
 func (s *Store) Expire(ctx context.Context, l Leadership, limit int) (gone []Moved, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
 			return err
 		}
