@@ -48,7 +48,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
 // work runs one claimed task and hands its outcome to the finisher.
 func (w *Worker) work(j *job) {
-	metrics := w.taskMetrics(j)
+	metrics := j.metrics
 	if !w.lease.holds(j.session) {
 		// Others have it, or will: unless a heartbeat that is on its way saves
 		// the lease, and then nobody else would ever give it back.

@@ -237,6 +237,11 @@ func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed, now t
 			c.w.finisher.giveBack(&all[i])
 			continue
 		}
+		if i > 0 && all[i].route == all[i-1].route && all[i].Queue == all[i-1].Queue {
+			all[i].metrics = all[i-1].metrics // claims are mostly of one kind
+		} else {
+			all[i].metrics = c.w.taskMetrics(&all[i])
+		}
 		jobs = append(jobs, &all[i])
 	}
 	c.release(c.w.pool.add(jobs))

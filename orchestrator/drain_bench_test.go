@@ -19,11 +19,13 @@ const drained = 50_000
 // drain enqueues that many and returns how long a worker took to work them all.
 func drain(b *testing.B, client *orchestrator.Client) time.Duration {
 	b.Helper()
-	return drainBatches(b, client, 5000)
+	epoch := time.Now()
+	return drainBatches(b, client, 5000, func() time.Duration { return time.Since(epoch) })
 }
 
-// drainBatches enqueues in batches of a size.
-func drainBatches(b *testing.B, client *orchestrator.Client, size int) time.Duration {
+// drainBatches enqueues in batches of a size, and measures the draining by a
+// clock of the caller's.
+func drainBatches(b *testing.B, client *orchestrator.Client, size int, clock func() time.Duration) time.Duration {
 	b.Helper()
 	batch := make([]orchestrator.Request, size)
 	for i := range batch {
@@ -44,14 +46,14 @@ func drainBatches(b *testing.B, client *orchestrator.Client, size int) time.Dura
 	}))
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
-	began := time.Now()
+	began := clock()
 	go func() {
 		ended <- orchestrator.NewWorker(client, mux, orchestrator.WorkerConfig{PoolSize: 200}).Run(ctx)
 	}()
 	<-all
 	cancel()
 	require.NoError(b, <-ended) // the last completions are written when Run returns
-	return time.Since(began)
+	return clock() - began
 }
 
 // BenchmarkDrainBehindScheduled compares draining tasks of priority 0 with and

@@ -183,7 +183,7 @@ func (f *finisher) addHistoryDays() error {
 func (f *finisher) check(batch []outcome, ids []int64, run statement) {
 	if len(ids) == len(batch) {
 		for i := range batch {
-			f.w.count(&batch[i])
+			batch[i].count()
 		}
 		return
 	}
@@ -194,7 +194,7 @@ func (f *finisher) check(batch []outcome, ids []int64, run statement) {
 	var left []outcome
 	for i, o := range batch {
 		if written[o.job.fence.ID] {
-			f.w.count(&batch[i])
+			batch[i].count()
 		} else {
 			left = append(left, o)
 		}
@@ -211,7 +211,7 @@ func (f *finisher) retryAlone(o outcome, run statement) {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		ids, err := f.try([]outcome{o}, run)
 		if err == nil && len(ids) == 1 {
-			f.w.count(&o)
+			o.count()
 			return
 		}
 		held, holdErr := f.ask(f.w.client.store.Holds, o)
@@ -236,16 +236,16 @@ func (f *finisher) retryAlone(o outcome, run statement) {
 			"worker", o.job.fence.Worker, "error", errors.Join(ErrLeaseLost, err))
 		return
 	}
-	f.w.count(&o) // by a try whose answer was lost
+	o.count() // by a try whose answer was lost
 }
 
 // count counts a task whose end the database has accepted.
-func (w *Worker) count(o *outcome) {
+func (o *outcome) count() {
 	switch {
 	case o.buried != nil:
-		w.taskMetrics(o.job).Finished(telemetry.Dead)
+		o.job.metrics.Finished(telemetry.Dead)
 	case o.finished != nil:
-		w.taskMetrics(o.job).Finished(string(stateOf(o.finished.State)))
+		o.job.metrics.Finished(string(stateOf(o.finished.State)))
 	}
 }
 

@@ -63,6 +63,7 @@ type AttemptError struct {
 	Code    Code      `json:"code,omitzero"`
 	Message string    `json:"message"`
 	Stack   string    `json:"stack,omitzero"` // of a panic
+	Trace   string    `json:"trace,omitzero"` // traceparent of its span, if that was sampled
 }
 
 // TaskFilter chooses tasks. The zero value chooses all. A nil slice leaves its

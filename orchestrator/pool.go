@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
 )
 
 // job is a claimed task on its way through a worker.
@@ -18,6 +19,7 @@ type job struct {
 	route   *route
 	claimed time.Time     // by this process's monotonic clock
 	waited  time.Duration // from when it was ready to the claim, by the database's
+	metrics *telemetry.TaskMetrics
 }
 
 // pool runs jobs, each in a goroutine that takes the next one when it is done.

@@ -2,7 +2,9 @@ package telemetry
 
 import (
 	"context"
+	"encoding/hex"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -42,6 +44,9 @@ type Tracing struct {
 	tracer     trace.Tracer
 	propagator propagation.TraceContext
 	config     TracingConfig
+
+	unsampled atomic.Int64
+	contrary  atomic.Bool
 }
 
 // NewTracing returns nil for a nil provider.
@@ -188,6 +193,15 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 		return ctx, nil
 	}
 	created := t.extract(a.Created)
+	// A parent is not linked to as well: Jaeger would take the link for all
+	// there is and lose the child.
+	child := created.IsValid() && (t.config.RetriesInTrace || a.first() && a.Delay <= ChildWithin)
+	if child {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, created)
+		if t.hopeless(created) {
+			return ctx, trace.SpanFromContext(ctx)
+		}
+	}
 	options := []trace.SpanStartOption{
 		trace.WithSpanKind(trace.SpanKindConsumer),
 		// At the start, so that samplers see them.
@@ -197,29 +211,58 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 			taskType.String(a.Type), taskID.Int64(a.ID), taskAttempt.Int(a.Number), taskPriority.Int(a.Priority),
 		),
 	}
-	// A parent is not linked to as well: Jaeger would take the link for all
-	// there is and lose the child.
-	child := created.IsValid() && (t.config.RetriesInTrace || a.first() && a.Delay <= ChildWithin)
 	if created.IsValid() && !child {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: created}))
 	}
 	if previous := t.extract(Carrier{Parent: a.Previous}); previous.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: previous}))
 	}
-	if child {
-		ctx = trace.ContextWithRemoteSpanContext(ctx, created)
-	} else {
+	if !child {
 		options = append(options, trace.WithNewRoot())
 	}
-	return t.tracer.Start(ctx, "process "+a.Queue, options...)
+	ctx, span := t.tracer.Start(ctx, "process "+a.Queue, options...)
+	if child && !created.IsSampled() && span.IsRecording() {
+		t.contrary.Store(true)
+	}
+	return ctx, span
 }
 
+// hopeless tells whether a child of created would not be sampled, so that its
+// span need not be made. Samplers follow the parent, as good as always, and a
+// span that is dropped costs a third of one that is kept. Whether this one does
+// is learnt from the spans of children that are made all the same: the first
+// thousand, and later a few. One that is sampled against its parent's
+// will ends it.
+func (t *Tracing) hopeless(created trace.SpanContext) bool {
+	if created.IsSampled() || t.contrary.Load() {
+		return false
+	}
+	n := t.unsampled.Add(1)
+	return n > 1000 && n%64 != 0
+}
+
+// extract reads what carry wrote; without a state, which is the rule, it needs
+// no memory.
 func (t *Tracing) extract(c Carrier) trace.SpanContext {
 	if c.Parent == "" {
 		return trace.SpanContext{}
 	}
-	ctx := t.propagator.Extract(context.Background(), propagation.MapCarrier{"traceparent": c.Parent, "tracestate": c.State})
-	return trace.SpanContextFromContext(ctx)
+	const version00 = len("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	if c.State != "" || len(c.Parent) != version00 {
+		ctx := t.propagator.Extract(context.Background(), propagation.MapCarrier{"traceparent": c.Parent, "tracestate": c.State})
+		return trace.SpanContextFromContext(ctx)
+	}
+	var config trace.SpanContextConfig
+	var flags [1]byte
+	text := []byte(c.Parent)
+	_, errTrace := hex.Decode(config.TraceID[:], text[3:35])
+	_, errSpan := hex.Decode(config.SpanID[:], text[36:52])
+	_, errFlags := hex.Decode(flags[:], text[53:])
+	if errTrace != nil || errSpan != nil || errFlags != nil {
+		return trace.SpanContext{}
+	}
+	config.TraceFlags, config.Remote = trace.TraceFlags(flags[0]), true
+	return trace.NewSpanContext(config)
 }
 
 // EndProcess ends the span of an attempt. errorType is the error's code, or
