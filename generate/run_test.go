@@ -241,7 +241,7 @@ func TestMonitoringIsWrittenWhereItIsAskedFor(t *testing.T) {
 	report, err = generate.Run(check)
 	require.ErrorIs(t, err, generate.ErrStale)
 	require.Empty(t, report.Written, "a service level is nothing to the Go code")
-	require.Equal(t, 2, len(report.Monitoring.Written))
+	require.Len(t, report.Monitoring.Written, 2)
 	require.Contains(t, report.Diff, "\n+  # queue default: 99% of tasks succeed.\n")
 	_, err = generate.Run(config)
 	require.NoError(t, err)

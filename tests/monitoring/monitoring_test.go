@@ -150,48 +150,57 @@ func TestEveryQueryOfTheDashboardReturnsData(t *testing.T) {
 		return false
 	})
 
-	t.Run("and the right data", func(t *testing.T) {
-		number := func(title string) float64 {
-			expr := strings.NewReplacer("$queue", ".*", "$type", ".*", "$__rate_interval", "1h").Replace(panels[title][0])
-			samples := p.query(t, expr)
-			require.Len(t, samples, 1, title)
-			return samples[0].Value
-		}
-		harness.Await(t, "the dead letters to be counted", func() bool {
-			dead, err := w.client.CountDead(t.Context(), orchestrator.DeadFilter{})
-			require.NoError(t, err)
-			return p.query(t, `sum(orchestrator_tasks_finished_total{state="dead"})`)[0].Value == float64(dead)
-		})
-		require.InDelta(t, 2.0/3, number("Succeed"), 0.2)
-		require.InDelta(t, 1, number("Leader"), 0)
-		require.Less(t, number("Oldest waiting"), 60.0)
+	requireRightData(t, w, p, panels)
+	requireRulesWork(t, p)
+}
+
+// requireRightData compares numbers of the dashboard with what is known.
+func requireRightData(t *testing.T, w *watched, p *server, panels map[string][]string) {
+	t.Helper()
+	number := func(title string) float64 {
+		expr := strings.NewReplacer("$queue", ".*", "$type", ".*", "$__rate_interval", "1h").Replace(panels[title][0])
+		samples := p.query(t, expr)
+		require.Len(t, samples, 1, title)
+		return samples[0].Value
+	}
+	harness.Await(t, "the dead letters to be counted", func() bool {
+		dead, err := w.client.CountDead(t.Context(), orchestrator.DeadFilter{})
+		require.NoError(t, err)
+		return p.query(t, `sum(orchestrator_tasks_finished_total{state="dead"})`)[0].Value == float64(dead)
 	})
-	t.Run("and the rules work", func(t *testing.T) {
-		status, body := p.get(t, "/api/v1/rules")
-		require.Equal(t, http.StatusOK, status)
-		var answer struct {
-			Data struct {
-				Groups []struct {
-					Rules []struct{ Name, Health, LastError string }
-				}
+	require.InDelta(t, 2.0/3, number("Succeed"), 0.2)
+	require.InDelta(t, 1, number("Leader"), 0)
+	require.Less(t, number("Oldest waiting"), 60.0)
+}
+
+// requireRulesWork wants no error of a rule, and exactly the alerts that the
+// tasks have deserved.
+func requireRulesWork(t *testing.T, p *server) {
+	t.Helper()
+	status, body := p.get(t, "/api/v1/rules")
+	require.Equal(t, http.StatusOK, status)
+	var answer struct {
+		Data struct {
+			Groups []struct {
+				Rules []struct{ Name, Health, LastError string }
 			}
 		}
-		require.NoError(t, json.Unmarshal(body, &answer))
-		require.Len(t, answer.Data.Groups, 9, "health, and two for each of four promises")
-		for _, group := range answer.Data.Groups {
-			for _, rule := range group.Rules {
-				require.Empty(t, rule.LastError, rule.Name)
-				require.NotEqual(t, "err", rule.Health, rule.Name)
-			}
+	}
+	require.NoError(t, json.Unmarshal(body, &answer))
+	require.Len(t, answer.Data.Groups, 9, "health, and two for each of four promises")
+	for _, group := range answer.Data.Groups {
+		for _, rule := range group.Rules {
+			require.Empty(t, rule.LastError, rule.Name)
+			require.NotEqual(t, "err", rule.Health, rule.Name)
 		}
-		// A third of the tasks dies where 10% may in the long run: 3.3 times
-		// as fast as allowed. The queue promised 99.9%, so it pages.
-		harness.Await(t, "the page", func() bool {
-			return len(p.query(t, `ALERTS{alertname="OrchestratorTasksFail",severity="page",queue="default",alertstate="firing"}`)) == 1
-		})
-		require.Empty(t, p.query(t, `ALERTS{alertname="OrchestratorTasksFail",severity="page",type="test:echo"}`))
-		require.Empty(t, p.query(t, `ALERTS{alertname=~"OrchestratorNo.*|OrchestratorTasksStartLate"}`), "somebody works and leads, and everything starts soon")
+	}
+	// A third of the tasks dies where 10% may in the long run: 3.3 times
+	// as fast as allowed. The queue promised 99.9%, so it pages.
+	harness.Await(t, "the page", func() bool {
+		return len(p.query(t, `ALERTS{alertname="OrchestratorTasksFail",severity="page",queue="default",alertstate="firing"}`)) == 1
 	})
+	require.Empty(t, p.query(t, `ALERTS{alertname="OrchestratorTasksFail",severity="page",type="test:echo"}`))
+	require.Empty(t, p.query(t, `ALERTS{alertname=~"OrchestratorNo.*|OrchestratorTasksStartLate"}`), "somebody works and leads, and everything starts soon")
 }
 
 // The generator does not import the engine; here both are at hand.
