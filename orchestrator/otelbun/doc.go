@@ -1,7 +1,7 @@
 // Package otelbun gives the queries that run through bun spans of their own,
 // after OpenTelemetry's stable conventions for databases:
 //
-//	client.DB().AddQueryHook(otelbun.New(provider))
+//	db := client.DB().WithQueryHook(otelbun.New(provider))
 //
 // A span says which operation on which table of which database, and the
 // SQLSTATE of an error. It never holds the text of a statement: bun writes

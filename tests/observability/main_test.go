@@ -2,6 +2,7 @@ package observability_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -66,7 +67,7 @@ func openJaeger(t *testing.T) *lab.Jaeger {
 		find = func(ctx context.Context) (string, error) { return lab.BuildJaeger(ctx, t.Output()) }
 	}
 	path, err := find(t.Context())
-	if err == lab.ErrNoJaeger {
+	if errors.Is(err, lab.ErrNoJaeger) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)

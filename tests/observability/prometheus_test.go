@@ -47,10 +47,10 @@ func TestMetricsInPrometheus(t *testing.T) {
 	const sent = 30
 	for i := range sent {
 		user := "slow"
-		switch {
-		case i%10 == 0:
+		switch i % 10 {
+		case 0:
 			user = "fails-1"
-		case i%10 == 1:
+		case 1:
 			user = "rejected"
 		}
 		_, _, err := shop.SignUp(t.Context(), user+"@example.com")

@@ -126,7 +126,7 @@ func freePorts(n int) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer listener.Close()
+		defer func() { _ = listener.Close() }()
 		addrs[i] = listener.Addr().String()
 	}
 	return addrs, nil
