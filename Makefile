@@ -4,7 +4,7 @@
 GO ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help demo jaeger test test-short generate check-generated lint build clean
+.PHONY: help demo jaeger test test-short test-faults scale generate check-generated lint build clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ test: ## Run all tests with the race detector (about five minutes).
 test-short: ## Run the tests that take seconds, without the race detector.
 	$(GO) test -short ./...
 
+test-faults: ## Run the long fault suite (about two minutes).
+	ORCHESTRATOR_TEST_FAULTS=1 $(GO) test -race -timeout 20m ./tests/faults
+
+scale: ## Measure generating and building a spec of 700 task types.
+	$(GO) run ./tests/scale
+
 generate: ## Write the generated code anew after a change of tasks.yaml.
 	$(GO) generate ./...
 
@@ -31,6 +37,7 @@ check-generated: ## Fail when generated code is stale.
 lint: ## Run the linters.
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./generated ./examples/quickstart/tasks
 
 build: ## Build the command into bin/.
 	$(GO) build -o bin/orchestrator ./cmd/orchestrator

@@ -30,6 +30,8 @@ type Client struct {
 	db      *bun.DB
 	store   *store.Store
 	logger  *slog.Logger
+	// transactionPooler: no connection stays ours from one transaction to the next.
+	transactionPooler bool
 
 	metrics  *telemetry.Metrics
 	gatherer prometheus.Gatherer
@@ -56,7 +58,8 @@ type ClientConfig struct {
 	// Schema holds the engine's tables; "" is "orchestrator".
 	Schema string
 	// TransactionPooler says that the database is reached through a pooler in
-	// transaction mode (PgBouncer), which loses prepared statements.
+	// transaction mode (PgBouncer), which loses prepared statements and LISTEN;
+	// workers poll.
 	TransactionPooler bool
 	// Logger is nil for slog.Default().
 	Logger *slog.Logger
@@ -155,7 +158,7 @@ func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
 		return nil, fmt.Errorf("orchestrator: register metrics: %w", err)
 	}
 	db := bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())
-	c := &Client{pool: pool, db: db, logger: cfg.Logger, store: store.New(pool, db, cfg.Schema, cfg.TransactionPooler)}
+	c := &Client{pool: pool, db: db, logger: cfg.Logger, transactionPooler: cfg.TransactionPooler, store: store.New(pool, db, cfg.Schema, cfg.TransactionPooler)}
 	c.metrics, c.tracing = metrics, telemetry.NewTracing(cfg.TracerProvider, Version(),
 		telemetry.TracingConfig{RetriesInTrace: cfg.RetrySpans == RetriesInTrace, Baggage: cfg.PropagateBaggage})
 	c.gatherer = gathererOf(cfg.Gatherer, cfg.Registerer)
@@ -164,6 +167,18 @@ func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
 	c.wakeups = newWakeups(c)
 	c.keyed = make(chan struct{}, max(1, pool.Config().MaxConns/2))
 	return c, nil
+}
+
+// connect makes a connection beside the pool, as the pool would make one:
+// BeforeConnect may bring credentials that change.
+func (c *Client) connect(ctx context.Context) (*pgx.Conn, error) {
+	config := c.pool.Config()
+	if config.BeforeConnect != nil {
+		if err := config.BeforeConnect(ctx, config.ConnConfig); err != nil {
+			return nil, err
+		}
+	}
+	return pgx.ConnectConfig(ctx, config.ConnConfig)
 }
 
 // DB is a bun handle on the client's pool, for the caller's own tables and for

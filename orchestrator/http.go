@@ -250,7 +250,7 @@ func (s *httpServer) close() {
 	if s.server.Shutdown(ctx) != nil {
 		_ = s.server.Close()
 	}
-	_ = <-s.ended // http.ErrServerClosed
+	<-s.ended // http.ErrServerClosed
 }
 
 // listenAddr turns HTTP_ADDR into an address to listen on: a port alone is one

@@ -152,7 +152,7 @@ func (l *lease) beat(ctx context.Context) bool {
 
 func (l *lease) heartbeat(ctx context.Context, s *session) (alive bool, err error) {
 	if l.conn == nil || l.conn.IsClosed() {
-		if l.conn, err = pgx.ConnectConfig(ctx, l.w.client.pool.Config().ConnConfig); err != nil {
+		if l.conn, err = l.w.client.connect(ctx); err != nil {
 			l.conn = nil
 			return false, err
 		}

@@ -3,14 +3,12 @@ package orchestrator
 import (
 	"context"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // listen turns notifications into wakeups until ctx ends. It is a convenience:
 // while it is not connected the claimer polls.
 func (w *Worker) listen(ctx context.Context) {
-	if w.config.PollOnly {
+	if w.config.PollOnly || w.client.transactionPooler {
 		return
 	}
 	for pause := 100 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 10*time.Second) {
@@ -24,7 +22,7 @@ func (w *Worker) listen(ctx context.Context) {
 }
 
 func (w *Worker) listenOnce(ctx context.Context, connected func()) error {
-	conn, err := pgx.ConnectConfig(ctx, w.client.pool.Config().ConnConfig)
+	conn, err := w.client.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -137,7 +138,8 @@ func (r *resolver) pattern(v spec.Value[string]) string {
 	}
 	if _, err := regexp.Compile(v.V); err != nil {
 		message, suggestion := err.Error(), "patterns are RE2, see https://pkg.go.dev/regexp/syntax"
-		if problem, ok := err.(*syntax.Error); ok {
+		var problem *syntax.Error
+		if errors.As(err, &problem) {
 			message = fmt.Sprintf("%s: %s", problem.Code, problem.Expr)
 			if problem.Code == syntax.ErrInvalidPerlOp {
 				suggestion = "RE2 has no look-around, possessive quantifiers or back-references"

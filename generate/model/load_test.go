@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"go/token"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -121,7 +120,7 @@ func TestFingerprints(t *testing.T) {
 		return load(t, "tasks: {"+task+"}\n"+rest).Tasks[0].Fingerprint
 	}
 	base := print("a:b: {payload: {id: int64, kind: {enum: [x, y]}}}", "")
-	require.Regexp(t, regexp.MustCompile(`^v1:[0-9a-f]{32}$`), base)
+	require.Regexp(t, `^v1:[0-9a-f]{32}$`, base)
 	require.Equal(t, "v1:"+hash(`payload object(`+hash("id:int64\nkind:enum(\"x\",\"y\")")+`)`), base,
 		"the encoding is a promise: stored contracts are compared with it")
 

@@ -73,7 +73,7 @@ func waitGone(pid int, data string, bound time.Duration) bool {
 		if time.Now().After(deadline) {
 			return false
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // there is no signal to wait for
 	}
 	return true
 }

@@ -144,7 +144,7 @@ func freeBytes(path string) uint64 {
 	if err := syscall.Statfs(path, &st); err != nil {
 		return 0
 	}
-	return uint64(st.Bavail) * uint64(st.Bsize)
+	return uint64(st.Bavail) * uint64(st.Bsize) //nolint:unconvert // signed on some systems
 }
 
 // ownedByCaller reports whether a file belongs to the user we run as.

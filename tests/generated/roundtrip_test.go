@@ -43,6 +43,7 @@ func TestRoundTrip(t *testing.T) {
 type validator interface{ Validate() error }
 
 func checkRoundTrip[P validator, R any](t *testing.T, task *orchestrator.TaskType[P, R], generator *rapid.Generator[P]) {
+	t.Helper()
 	schema := compile(t, task.Definition.PayloadSchema)
 	var valid, refused int
 	rapid.Check(t, func(t *rapid.T) {

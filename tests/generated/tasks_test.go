@@ -58,15 +58,15 @@ func TestKeysOfOptionalFields(t *testing.T) {
 		OrderID: message.AccountID, Region: everything.PlaceOrderPayloadRegionEu,
 		Address: everything.Address{City: "Porto"}, Skus: []string{"ABC-1"},
 		Price: orchestrator.MustDecimal("1"), Ratio: 1, At: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC),
-		HTTPURL: "urn:x", //lint:ignore SA1019 deprecated, and required still
+		HTTPURL: "urn:x",
 	}
-	_, err := everything.EnqueuePlaceOrder(t.Context(), e, p) //lint:ignore SA1019 it is what is tested
+	_, err := everything.EnqueuePlaceOrder(t.Context(), e, p)
 	require.NoError(t, err)
 	require.Empty(t, e.batch[0].GroupKey)
 	require.Equal(t, `["eu"]`, e.batch[0].LimitKey)
 
 	p.AccountID = new(int64(7))
-	_, err = everything.EnqueuePlaceOrder(t.Context(), e, p) //lint:ignore SA1019 it is what is tested
+	_, err = everything.EnqueuePlaceOrder(t.Context(), e, p)
 	require.NoError(t, err)
 	require.Equal(t, `[7,"Porto"]`, e.batch[0].GroupKey)
 }

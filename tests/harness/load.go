@@ -21,6 +21,7 @@ type Load struct {
 
 // StartLoad starts the callers.
 func StartLoad(t testing.TB, client *orchestrator.Client, callers int) *Load {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	l := &Load{stop: stop}
 	for range callers {

@@ -74,6 +74,7 @@ func (o *Observer) AwaitDrained(t testing.TB) {
 
 // explain logs where tasks stand that were waited for in vain.
 func (o *Observer) explain(t testing.TB) {
+	t.Helper()
 	rows, err := o.Pool.Query(context.WithoutCancel(t.Context()), `
 		SELECT format('%s tasks: state %s, worker %s (%s), claim %s, attempts %s, suspect %s, due since %s', count(*), state, worker_id,
 			(SELECT 'heartbeat ' || now() - heartbeat_at || ', busy ' || busy FROM workers w WHERE w.id = worker_id), claim, attempts, suspect, min(now() - run_at))

@@ -44,6 +44,7 @@ func TestDrain(t *testing.T) {
 }
 
 func drain(t *testing.T, observed, url string, clientConfig orchestrator.ClientConfig, workerConfig orchestrator.WorkerConfig) {
+	t.Helper()
 	db := harness.Observe(t, observed, clientConfig.Schema)
 	client := harness.Open(t, url, clientConfig)
 	mux := failing(harness.Echo)

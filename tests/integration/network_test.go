@@ -15,20 +15,6 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/tests/harness"
 )
 
-// waitThenFailOnce is a handler whose first attempts fail when release is closed.
-func waitThenFailOnce(began chan<- struct{}, release <-chan struct{}) orchestrator.HandlerFunc {
-	return func(_ context.Context, task *orchestrator.Raw) ([]byte, error) {
-		select {
-		case <-release:
-			return task.Payload, nil
-		default:
-		}
-		began <- struct{}{}
-		<-release
-		return nil, errors.New("not yet")
-	}
-}
-
 // Everything that is connected is cut off, again and again, by the server and
 // by the network.
 func TestCutConnectionsAreMadeAnew(t *testing.T) {
