@@ -200,7 +200,7 @@ func (w runningWorker) check() error {
 type httpServer struct {
 	listener net.Listener
 	server   *http.Server
-	ended    chan error // nil: not started
+	ended    chan struct{} // nil: not started
 }
 
 // listenHTTP opens the address of the config, nil for none. Serving begins
@@ -229,8 +229,13 @@ func (s *httpServer) start(w *Worker) {
 		return
 	}
 	w.logger.Info("serving HTTP", "addr", s.listener.Addr().String(), "pprof", w.config.HTTPPprof)
-	s.ended = make(chan error, 1)
-	go func() { s.ended <- s.server.Serve(s.listener) }()
+	s.ended = make(chan struct{})
+	go func() {
+		defer close(s.ended)
+		if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			w.logger.Error("HTTP is served no more", "error", err)
+		}
+	}()
 }
 
 // httpCloseTimeout lets a last scrape end; a profile that takes longer is cut.
@@ -250,7 +255,7 @@ func (s *httpServer) close() {
 	if s.server.Shutdown(ctx) != nil {
 		_ = s.server.Close()
 	}
-	<-s.ended // http.ErrServerClosed
+	<-s.ended
 }
 
 // listenAddr turns HTTP_ADDR into an address to listen on: a port alone is one

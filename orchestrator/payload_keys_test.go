@@ -84,11 +84,11 @@ func TestBothDoorsMakeTheSameRequest(t *testing.T) {
 		OrderID: uuid.MustParse("0193a5b2-0000-7000-8000-00000000000f"), AccountID: &account, Region: everything.PlaceOrderPayloadRegionUs,
 		Address: everything.Address{City: "Lisboa <3"}, Skus: everything.Skus{"ABC-1"}, Price: orchestrator.MustDecimal("0.5"),
 		Ratio: 0.5, At: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC),
-		HTTPURL: "https://example.com", //nolint:staticcheck // its spec deprecates it, to test that too
+		HTTPURL: "https://example.com",
 		Secret:  everything.SecretValue{Token: orchestrator.NewSensitive("t")},
 	}
 	var rec orchestratortest.Recorder
-	_, err := everything.EnqueuePlaceOrder(t.Context(), &rec, order) //nolint:staticcheck // its spec deprecates it
+	_, err := everything.EnqueuePlaceOrder(t.Context(), &rec, order)
 	require.NoError(t, err)
 	typed := rec.Requests()[0]
 	require.NotEmpty(t, typed.IdempotencyKey)

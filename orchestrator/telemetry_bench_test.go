@@ -59,7 +59,7 @@ func BenchmarkDrainObserved(b *testing.B) {
 		took, wall := make([]time.Duration, len(kinds)), make([]time.Duration, len(kinds))
 		for i := range kinds {
 			which := (i + round) % len(kinds) // none is always first
-			var at [2]time.Time // when the clock was read
+			var at [2]time.Time               // when the clock was read
 			took[which] = drainBatches(b, clients[which], batch, func() time.Duration {
 				at[0], at[1] = at[1], time.Now()
 				return cpuTime()
