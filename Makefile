@@ -33,6 +33,7 @@ generate: ## Write the generated code anew after a change of tasks.yaml.
 check-generated: ## Fail when generated code is stale.
 	$(GO) run ./cmd/orchestrator generate --check
 	$(GO) run ./cmd/orchestrator generate --check --spec examples/quickstart/tasks.yaml --out examples/quickstart/tasks
+	$(GO) run ./cmd/orchestrator generate --check --spec examples/observed/tasks.yaml --out examples/observed/tasks
 
 lint: ## Run the linters.
 	$(GO) vet ./...

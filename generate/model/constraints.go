@@ -137,7 +137,7 @@ func (r *resolver) pattern(v spec.Value[string]) string {
 		return ""
 	}
 	if _, err := regexp.Compile(v.V); err != nil {
-		message, suggestion := err.Error(), "patterns are RE2, see https://pkg.go.dev/regexp/syntax"
+		message, suggestion := err.Error(), "patterns are RE2: `go doc regexp/syntax` lists what they may hold"
 		var problem *syntax.Error
 		if errors.As(err, &problem) {
 			message = fmt.Sprintf("%s: %s", problem.Code, problem.Expr)
