@@ -123,7 +123,10 @@ func (e *ephemeralServer) start(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.child != nil && e.child.running() {
-		return nil
+		if processWorksIn(e.child.cmd.Process.Pid, e.data()) {
+			return nil
+		}
+		<-e.child.exited // it has ended, and is about to be reaped
 	}
 	if e.port != 0 {
 		return e.launch(ctx, e.port)
