@@ -15,7 +15,7 @@ demo: ## Index the Go source tree as tasks on a private PostgreSQL: the main job
 jaeger: ## Show a retried task in a real Jaeger (built once, in minutes).
 	@$(GO) run ./cmd/orchestrator dev --ephemeral -- $(GO) run ./tests/observability/tour
 
-test: ## Run all tests with the race detector (about five minutes).
+test: ## Run all tests with the race detector (some minutes).
 	$(GO) test -race ./...
 
 test-short: ## Run the tests that take seconds, without the race detector.

@@ -1,12 +1,3 @@
-// Package groupcommit gathers work that is better done in batches: whatever
-// arrives while one batch is under way becomes the next one. There is no timer,
-// so a lone item never waits, and under load batches grow by themselves.
-//
-//	Add ──► pending ──► flush (one at a time) ──► Add's next items ...
-//
-// A Group keeps a goroutine only while it has work.
-//
-// Imports: the standard library.
 package groupcommit
 
 import "sync"

@@ -1,6 +1,3 @@
-// Package nearest finds the names that somebody may have meant.
-//
-// Imports: the standard library.
 package nearest
 
 import (
