@@ -33,8 +33,10 @@ func TestPrintedSQLAndMigratorCanFollowEachOther(t *testing.T) {
 	require.NotEmpty(t, applied)
 	run(true)
 	run(false)
-	taken, err := m.Down(t.Context())
-	require.NoError(t, err)
-	require.NotEmpty(t, taken)
+	for range applied { // each is a group of its own
+		taken, err := m.Down(t.Context())
+		require.NoError(t, err)
+		require.Len(t, taken, 1)
+	}
 	require.Zero(t, objects(t, db, "byhand"))
 }

@@ -21,7 +21,7 @@ const (
 // stateOf names the number in a state column.
 func stateOf(n int16) State {
 	switch n {
-	case store.StateReady, store.StateParked:
+	case store.StateReady, store.StateBlocked, store.StateThrottled:
 		return Ready
 	case store.StateRunning:
 		return Running

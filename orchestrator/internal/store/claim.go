@@ -75,7 +75,7 @@ WITH lanes AS (
 chosen AS MATERIALIZED (
     SELECT probe.id FROM lanes CROSS JOIN LATERAL (
         SELECT t.id FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = lanes.queue AND t.priority = lanes.priority
+        WHERE t.state = 0 AND t.queue = lanes.queue AND t.sublane = '' AND t.priority = lanes.priority
           AND t.run_at <= now() AND (t.run_at, t.id) > (lanes.run_at, lanes.id)
           AND CASE WHEN t.contract <= $7 THEN t.contract <> ALL ($8::integer[]) END
         ORDER BY t.run_at, t.id LIMIT lanes.want
@@ -186,7 +186,7 @@ FROM (VALUES (1)) AS one LEFT JOIN (
     CROSS JOIN generate_series(-100, 100) AS p(priority)
     CROSS JOIN LATERAL (
         SELECT t.run_at, t.id FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = l.queue AND t.priority = p.priority::smallint AND t.run_at >= $2
+        WHERE t.state = 0 AND t.queue = l.queue AND t.sublane = '' AND t.priority = p.priority::smallint AND t.run_at >= $2
           AND CASE WHEN t.contract <= $3 THEN t.contract <> ALL ($4::integer[]) END
         ORDER BY t.run_at, t.id LIMIT 1) AS first) AS head ON true`
 

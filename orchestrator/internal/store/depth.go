@@ -40,7 +40,7 @@ SELECT t.queue,
     count(*) FILTER (WHERE t.run_at > now() AND t.attempts = 0),
     count(*) FILTER (WHERE t.run_at > now() AND t.attempts > 0),
     0, 0
-FROM orchestrator.tasks t TABLESAMPLE SYSTEM ($1) WHERE t.state IN (0, 2) GROUP BY t.queue`
+FROM orchestrator.tasks t TABLESAMPLE SYSTEM ($1) WHERE t.state IN (0, 2, 3) GROUP BY t.queue`
 
 const sampleDead = `
 SELECT d.queue, 0, 0, 0, 0, count(*) FROM orchestrator.tasks_dead d TABLESAMPLE SYSTEM ($1) GROUP BY d.queue`
@@ -53,12 +53,12 @@ SELECT t.queue, 0, 0, 0, count(*), 0 FROM orchestrator.tasks t WHERE t.state = 1
 // waitingLanes steps from lane to lane through the index tasks_ready.
 const waitingLanes = `
 WITH RECURSIVE lanes AS (
-    (SELECT t.queue, t.priority FROM orchestrator.tasks t WHERE t.state = 0 ORDER BY t.queue, t.priority LIMIT 1)
+    (SELECT t.queue, t.sublane, t.priority FROM orchestrator.tasks t WHERE t.state = 0 ORDER BY t.queue, t.sublane, t.priority LIMIT 1)
     UNION ALL
-    SELECT next.queue, next.priority FROM lanes CROSS JOIN LATERAL (
-        SELECT t.queue, t.priority FROM orchestrator.tasks t
-        WHERE t.state = 0 AND (t.queue, t.priority) > (lanes.queue, lanes.priority)
-        ORDER BY t.queue, t.priority LIMIT 1) AS next)`
+    SELECT next.queue, next.sublane, next.priority FROM lanes CROSS JOIN LATERAL (
+        SELECT t.queue, t.sublane, t.priority FROM orchestrator.tasks t
+        WHERE t.state = 0 AND (t.queue, t.sublane, t.priority) > (lanes.queue, lanes.sublane, lanes.priority)
+        ORDER BY t.queue, t.sublane, t.priority LIMIT 1) AS next)`
 
 // countLanes gives the ready tasks of each queue, and -1 for a queue that has a
 // lane of more than $1.
@@ -67,8 +67,8 @@ SELECT lanes.queue, CASE WHEN max(ready.n) > $1 THEN -1 ELSE sum(ready.n)::bigin
 FROM lanes CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (
         SELECT FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = lanes.queue AND t.priority = lanes.priority AND t.run_at <= now()
-        ORDER BY t.queue, t.priority, t.run_at, t.id LIMIT $1 + 1) AS capped) AS ready
+        WHERE t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority AND t.run_at <= now()
+        ORDER BY t.queue, t.sublane, t.priority, t.run_at, t.id LIMIT $1 + 1) AS capped) AS ready
 GROUP BY lanes.queue`
 
 // Depth counts the tasks of all queues by state, those of declared queues that

@@ -43,7 +43,8 @@ type Returned struct {
 const (
 	StateReady     int16 = 0
 	StateRunning   int16 = 1
-	StateParked    int16 = 2
+	StateBlocked   int16 = 2 // waits for its group's turn
+	StateThrottled int16 = 3 // waits for a slot of its limit
 	StateSucceeded int16 = 4
 	StateCancelled int16 = 5
 	StateExpired   int16 = 6
@@ -88,9 +89,9 @@ const (
 	finishedColumnsOf = `t.id, t.scheduled_for, t.enqueued_at, t.claimed_at, t.worker_id, t.claim, t.run_id, t.contract, t.priority,
     t.queue, t.step, t.group_key, t.trace_parent, t.payload, t.metadata, t.attempts, t.errors`
 	insertFinished = `INSERT INTO orchestrator.tasks_finished (
-    finished_at, id, scheduled_for, enqueued_at, claimed_at, worker_id, claim, run_id, contract, priority,
+    keep_until, finished_at, id, scheduled_for, enqueued_at, claimed_at, worker_id, claim, run_id, contract, priority,
     queue, step, group_key, trace_parent, payload, metadata, state, attempts, result, errors)`
-	finishedValues = `now(), g.id, g.scheduled_for, g.enqueued_at, g.claimed_at, g.worker_id, g.claim, g.run_id, g.contract, g.priority,
+	finishedValues = `now() + interval '7 days', now(), g.id, g.scheduled_for, g.enqueued_at, g.claimed_at, g.worker_id, g.claim, g.run_id, g.contract, g.priority,
     g.queue, g.step, g.group_key, g.trace_parent, g.payload, g.metadata`
 )
 

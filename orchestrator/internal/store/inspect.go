@@ -125,11 +125,11 @@ func (s *Store) filter(q *bun.SelectQuery, f TaskFilter) *bun.SelectQuery {
 	}
 	q = whereIn(q, "t.queue", f.Queues)
 	q = whereIn(q, "t.code", f.Codes)
-	// What has not finished has no finished_at. Saying that history is bounded
+	// What has not finished has no keep_until. Saying that history is bounded
 	// by it too lets the planner leave out its older days.
 	if !f.EnqueuedSince.IsZero() {
 		q = q.Where("t.enqueued_at >= ?", f.EnqueuedSince).
-			Where("(t.finished_at IS NULL OR t.finished_at >= ?)", f.EnqueuedSince)
+			Where("(t.keep_until IS NULL OR t.keep_until >= ?)", f.EnqueuedSince)
 	}
 	if !f.EnqueuedBefore.IsZero() {
 		q = q.Where("t.enqueued_at < ?", f.EnqueuedBefore)

@@ -15,8 +15,8 @@ import (
 )
 
 const addHistory = `
-INSERT INTO orchestrator.tasks_finished (id, finished_at, scheduled_for, enqueued_at, contract, state, priority, attempts, queue, payload)
-SELECT nextval('orchestrator.task_id'), now() + i % 3 * interval '1 day', now(), now(), 1, 4, 0, 1, 'q', '{}' FROM generate_series(1, 20000) AS i;
+INSERT INTO orchestrator.tasks_finished (id, keep_until, finished_at, scheduled_for, enqueued_at, contract, state, priority, attempts, queue, payload)
+SELECT nextval('orchestrator.task_id'), now() + (7 + i % 5) * interval '1 day', now(), now(), now() + (5 + i % 5) * interval '1 day', 1, 4, 0, 1, 'q', '{}' FROM generate_series(1, 20000) AS i;
 INSERT INTO orchestrator.tasks_dead (id, finished_at, scheduled_for, enqueued_at, contract, priority, attempts, queue, payload)
 SELECT nextval('orchestrator.task_id'), now(), now(), now(), 1, 0, 1, 'q', '{}' FROM generate_series(1, 20000);
 ANALYZE;`
@@ -50,12 +50,12 @@ func TestListingsWalkIndexes(t *testing.T) {
 		query         *bun.SelectQuery
 		with, without []string
 	}{
-		{"all", s.tasksBefore(&rows, TaskFilter{}, math.MaxInt64, 200), []string{"Merge Append", "tasks_pkey", "tasks_dead_pkey", "tasks_finished_"}, nil},
+		{"all", s.tasksBefore(&rows, TaskFilter{}, math.MaxInt64, 200), []string{"Merge Append", "tasks_pkey", "tasks_dead_pkey", "tasks_kept_until_"}, nil},
 		{"of a type", s.tasksBefore(&rows, TaskFilter{Types: []string{"t"}, Queues: []string{"q"}}, 50_000, 200), []string{"Merge Append"}, nil},
 		{"live", s.tasksBefore(&rows, TaskFilter{Places: []string{PlaceLive}}, math.MaxInt64, 200),
 			[]string{"tasks_pkey"}, []string{"tasks_finished", "tasks_dead"}},
-		{"from today on", s.tasksBefore(&rows, TaskFilter{EnqueuedSince: today}, math.MaxInt64, 200),
-			[]string{"Merge Append"}, []string{"tasks_finished_" + today.AddDate(0, 0, -1).Format("20060102")}},
+		{"of late", s.tasksBefore(&rows, TaskFilter{EnqueuedSince: today.AddDate(0, 0, 8)}, math.MaxInt64, 200),
+			[]string{"Merge Append"}, []string{"tasks_kept_until_" + today.AddDate(0, 0, 7).Format("20060102")}},
 		{"dead", s.deadBefore(&rows, TaskFilter{}, time.Now(), 70_000, 200), []string{"tasks_dead_newest"}, []string{"tasks_finished", "tasks_pkey"}},
 	} {
 		var lines []string

@@ -17,8 +17,8 @@ type Outcome struct {
 }
 
 // outcomes reads all three tables in one snapshot, so a task that moves
-// meanwhile is seen once. History is bounded on both sides, which leaves few
-// partitions to probe.
+// meanwhile is seen once. What was enqueued after $2 is kept until later than
+// that, so the older days of history are left out.
 const outcomes = `
 WITH x AS (SELECT * FROM unnest($1::bigint[]) AS x(id)),
 found AS (
@@ -28,7 +28,7 @@ found AS (
     SELECT t.id, t.contract, t.state, t.attempts, t.result, t.errors
     FROM x CROSS JOIN LATERAL (
         SELECT * FROM orchestrator.tasks_finished t
-        WHERE t.id = x.id AND t.finished_at >= $2 AND t.finished_at < now() + interval '1 day' LIMIT 1) AS t
+        WHERE t.id = x.id AND t.keep_until >= $2 LIMIT 1) AS t
     UNION ALL
     SELECT t.id, t.contract, 7::smallint, t.attempts, NULL, t.errors
     FROM x CROSS JOIN LATERAL (SELECT * FROM orchestrator.tasks_dead t WHERE t.id = x.id LIMIT 1) AS t)

@@ -64,9 +64,9 @@ func (s *Store) ForgetKeys(ctx context.Context, l Leadership, limit int) (int64,
 }
 
 const addHistoryDays = `
-SELECT orchestrator.add_history_day((now() AT TIME ZONE 'UTC')::date + i) FROM generate_series(0, 14) AS i`
+SELECT orchestrator.add_history_days()`
 
-// AddHistoryDays makes the partitions of history for the next two weeks.
+// AddHistoryDays makes the partitions of history that the next two weeks may need.
 func (s *Store) AddHistoryDays(ctx context.Context) error {
 	_, err := s.exec(ctx, addHistoryDays)
 	return wrap("make partitions of history", err)
