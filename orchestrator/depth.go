@@ -69,7 +69,7 @@ func (m *depthMeter) count(ctx context.Context, began time.Time) error {
 		row := counted[queue]
 		depths = append(depths, telemetry.QueueDepth{Queue: queue, States: map[string]int64{
 			string(Ready): row.Ready, string(Scheduled): row.Scheduled, string(Retrying): row.Retrying,
-			string(Running): row.Running, string(Dead): row.Dead,
+			string(Blocked): row.Blocked, string(Throttled): row.Throttled, string(Running): row.Running, string(Dead): row.Dead,
 		}})
 	}
 	m.w.client.metrics.Depth(depths, time.Since(began))

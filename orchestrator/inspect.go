@@ -32,12 +32,14 @@ type TaskInfo struct {
 	ScheduledFor time.Time `json:"scheduled_for"`        // run_at as it was enqueued
 	RunAt        time.Time `json:"run_at,omitzero"`      // not before; zero when finished or dead
 	ExpiresAt    time.Time `json:"expires_at,omitzero"`  // zero without a ttl, or when finished
+	DeadlineAt   time.Time `json:"deadline_at,omitzero"` // zero without a deadline, or when finished
 	ClaimedAt    time.Time `json:"claimed_at,omitzero"`  // by the last attempt; zero before the first
 	FinishedAt   time.Time `json:"finished_at,omitzero"` // or died; zero while live
 
 	Worker      int64             `json:"worker,string,omitzero"` // of the last attempt; 0 before the first and between attempts
 	Suspect     bool              `json:"suspect,omitzero"`       // was running in a process that died
 	GroupKey    string            `json:"group_key,omitzero"`
+	LimitKey    string            `json:"limit_key,omitzero"` // of its concurrency limit; "" without one, or when finished
 	TraceParent string            `json:"trace_parent,omitzero"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
 	Payload     json.RawMessage   `json:"payload"`
@@ -54,6 +56,15 @@ func (t *TaskInfo) LastError() *AttemptError {
 		return nil
 	}
 	return &t.Errors[len(t.Errors)-1]
+}
+
+// Retries is how many attempts were made after the first, a running one
+// included.
+func (t *TaskInfo) Retries() int {
+	if t.State == Running {
+		return t.Attempts
+	}
+	return max(t.Attempts-1, 0)
 }
 
 // AttemptError is what went wrong in one attempt.
@@ -166,9 +177,9 @@ func taskInfoOf(row store.TaskRow, maxAttempts int) TaskInfo {
 	info := TaskInfo{
 		ID: TaskID(row.ID), Type: row.TaskType, State: State(row.State), Queue: row.Queue, Priority: int(row.Priority),
 		Attempts: int(row.Attempts), MaxAttempts: maxAttempts,
-		EnqueuedAt: row.EnqueuedAt.UTC(), ScheduledFor: row.ScheduledFor.UTC(), RunAt: row.RunAt.UTC(), ExpiresAt: row.ExpiresAt.UTC(),
+		EnqueuedAt: row.EnqueuedAt.UTC(), ScheduledFor: row.ScheduledFor.UTC(), RunAt: row.RunAt.UTC(), ExpiresAt: row.ExpiresAt.UTC(), DeadlineAt: row.DeadlineAt.UTC(),
 		ClaimedAt: row.ClaimedAt.UTC(), FinishedAt: row.FinishedAt.UTC(), Worker: row.WorkerID, Suspect: row.Suspect,
-		GroupKey: row.GroupKey, TraceParent: row.TraceParent, Payload: row.Payload, Result: row.Result,
+		GroupKey: row.GroupKey, LimitKey: row.LimitKey, TraceParent: row.TraceParent, Payload: row.Payload, Result: row.Result,
 		contract: row.Contract,
 	}
 	// Both were written by the engine itself; what cannot be read is not shown.
@@ -183,7 +194,7 @@ func taskInfoOf(row store.TaskRow, maxAttempts int) TaskInfo {
 // placeOf says in which table tasks of a state are.
 func placeOf(s State) string {
 	switch s {
-	case Ready, Scheduled, Retrying, Running:
+	case Ready, Scheduled, Retrying, Blocked, Throttled, Running:
 		return store.PlaceLive
 	case Dead:
 		return store.PlaceDead
@@ -239,6 +250,8 @@ type QueueStatus struct {
 	Ready     int64  `json:"ready"`
 	Scheduled int64  `json:"scheduled"` // for later, not attempted yet
 	Retrying  int64  `json:"retrying"`  // for later, after a failed attempt
+	Blocked   int64  `json:"blocked"`   // due, and waiting for their groups' turns
+	Throttled int64  `json:"throttled"` // due, and waiting for slots of their concurrency limits
 	Running   int64  `json:"running"`
 	Dead      int64  `json:"dead"`
 	// OldestReady is the age of the ready task that waits longest, 0 for none.
@@ -292,7 +305,8 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	status := Status{Now: overview.Now.UTC(), Queues: []QueueStatus{}, Workers: []WorkerStatus{}}
 	for _, row := range overview.Queues {
 		q := QueueStatus{
-			Queue: row.Queue, Ready: row.Ready, Scheduled: row.Scheduled, Retrying: row.Retrying, Running: row.Running, Dead: row.Dead,
+			Queue: row.Queue, Ready: row.Ready, Scheduled: row.Scheduled, Retrying: row.Retrying,
+			Blocked: row.Blocked, Throttled: row.Throttled, Running: row.Running, Dead: row.Dead,
 		}
 		if !row.OldestReady.IsZero() {
 			q.OldestReady = overview.Now.Sub(row.OldestReady)
@@ -313,6 +327,22 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 		}
 	}
 	return status, nil
+}
+
+// FinishedCounts counts the finished tasks that are still kept, by state.
+type FinishedCounts struct {
+	Succeeded int64 `json:"succeeded"`
+	Cancelled int64 `json:"cancelled"`
+	Expired   int64 `json:"expired"`
+	Estimated bool  `json:"estimated"` // from a sample, since there are many
+}
+
+// CountFinished counts history. What is small it counts one by one; of more
+// than 40 MB it reads a sample, so that the answer takes about as long whatever
+// is kept.
+func (c *Client) CountFinished(ctx context.Context) (FinishedCounts, error) {
+	n, err := c.store.CountFinished(ctx)
+	return FinishedCounts(n), err
 }
 
 // addWorker counts a worker with the queues it works, keeping them sorted.

@@ -5,12 +5,14 @@ import "github.com/task-orchestrator/task-orchestrator/orchestrator/internal/sto
 // State is where a task stands.
 type State string
 
-// The states of a task. Scheduled and Retrying are ready tasks whose run_at is
-// still ahead.
+// The states of a task. Scheduled and Retrying are tasks whose run_at is still
+// ahead, whatever they wait for then.
 const (
 	Ready     State = "ready"
 	Scheduled State = "scheduled"
 	Retrying  State = "retrying"
+	Blocked   State = "blocked"   // waits for its group's turn
+	Throttled State = "throttled" // waits for a slot of its concurrency limit
 	Running   State = "running"
 	Succeeded State = "succeeded"
 	Dead      State = "dead"
@@ -21,8 +23,12 @@ const (
 // stateOf names the number in a state column.
 func stateOf(n int16) State {
 	switch n {
-	case store.StateReady, store.StateBlocked, store.StateThrottled:
+	case store.StateReady:
 		return Ready
+	case store.StateBlocked:
+		return Blocked
+	case store.StateThrottled:
+		return Throttled
 	case store.StateRunning:
 		return Running
 	case store.StateSucceeded:

@@ -15,7 +15,7 @@ func TestWrongCommandLines(t *testing.T) {
 		"tasks show":                "missing ID",
 		"tasks show x":              "\"x\" is not a task id: want a number, as `orchestrator tasks list` prints it",
 		"tasks show -1":             "unknown shorthand flag: '1' in -1",
-		"tasks list --state happy":  `invalid argument "happy" for "--state" flag: no state "happy": want ready, scheduled, retrying, running, succeeded, dead, cancelled, expired`,
+		"tasks list --state happy":  `invalid argument "happy" for "--state" flag: no state "happy": want ready, scheduled, retrying, blocked, throttled, running, succeeded, dead, cancelled, expired`,
 		"enqueue":                   "missing TYPE",
 		"enqueue a b":               `unexpected argument "b"`,
 		"enqueue a --delay soon":    `invalid argument "soon" for "--delay" flag: want a duration such as 90s, 2h or 1d12h`,

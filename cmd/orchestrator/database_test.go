@@ -153,9 +153,9 @@ func TestStatus(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.DB().ExecContext(t.Context(), `UPDATE orchestrator.leader SET worker_id = 7, expires_at = now() + interval '1 minute'`)
 	require.NoError(t, err)
-	require.Equal(t, `QUEUE  READY  RUNNING  SCHEDULED  RETRYING  DEAD  OLDEST READY  WORKERS
-mail  1  0  1  0  1  3m  0
-other  0  0  0  0  0  -  1
+	require.Equal(t, `QUEUE  READY  RUNNING  SCHEDULED  RETRYING  BLOCKED  THROTTLED  DEAD  OLDEST READY  WORKERS
+mail  1  0  1  0  0  0  1  3m  0
+other  0  0  0  0  0  0  0  -  1
 
 No worker works mail: ready tasks wait there.
 
@@ -170,9 +170,81 @@ WORKER  HOST  PID  BUSY  QUEUES  UP  HEARTBEAT  STATE
 		Workers []map[string]any
 	}
 	require.NoError(t, json.Unmarshal([]byte(tt.good(t, "status", "--json")), &status))
-	require.Equal(t, []string{"dead", "oldest_ready_seconds", "queue", "ready", "retrying", "running", "scheduled", "workers"}, keys(status.Queues[0]))
+	require.Equal(t, []string{"blocked", "dead", "oldest_ready_seconds", "queue", "ready", "retrying", "running", "scheduled", "throttled", "workers"}, keys(status.Queues[0]))
 	require.Equal(t, []string{"alive", "busy", "draining", "heartbeat_at", "host", "id", "idle", "leader", "lease_seconds", "pid", "queues",
 		"slots", "started_at", "version"}, keys(status.Workers[0]))
+}
+
+// TestStatusTasks shows each task's state and retries, and counts by state.
+func TestStatusTasks(t *testing.T) {
+	t.Parallel()
+	client, tt := database(t)
+	require.Contains(t, tt.good(t, "status", "--tasks"), "\nThere are no tasks.\n")
+	send(t, client, "nobody@example.com")
+	send(t, client, "ada@example.com")
+	send(t, client, "down@example.com")
+	work(t, client)
+	send(t, client, "eve@example.com", orchestrator.WithDelay(time.Hour+time.Minute))
+	send(t, client, "fay@example.com")
+	send(t, client, "gus@example.com")
+	send(t, client, "hal@example.com")
+	// As if the type had a group and a limit; task 7 runs for the third time.
+	_, err := client.DB().ExecContext(t.Context(), `
+		UPDATE orchestrator.tasks SET state = 2, group_key = 'mail:send:fay' WHERE id = 5;
+		UPDATE orchestrator.tasks SET state = 3, limit_key = 'mail:send' WHERE id = 6;
+		UPDATE orchestrator.tasks SET state = 1, worker_id = 77, claim = 1, attempts = 2, max_attempts = 9, claimed_at = now() WHERE id = 7`)
+	require.NoError(t, err)
+	worker := func(id orchestrator.TaskID) string {
+		task, err := client.TaskInfo(t.Context(), id)
+		require.NoError(t, err)
+		return number(task.Worker)
+	}
+	require.Equal(t, `QUEUE  READY  RUNNING  SCHEDULED  RETRYING  BLOCKED  THROTTLED  DEAD  OLDEST READY  WORKERS
+mail  0  1  1  0  1  1  2  -  0
+
+No worker is running.
+
+TASK  TYPE  GROUP  STATE  ATTEMPTS  RETRIES  WORKER  WHEN  LAST ERROR
+7  mail:send  -  running  2 of 9  2  77  claimed AGE ago
+6  mail:send  -  throttled  0 of 2  0  -  due AGE ago
+5  mail:send  mail:send:fay  blocked  0 of 2  0  -  due AGE ago
+4  mail:send  -  scheduled  0 of 2  0  -  in 1h
+3  mail:send  -  dead  2 of 2  1  `+worker(3)+`  ended AGE ago  connection refused
+2  mail:send  -  succeeded  1 of 2  0  `+worker(2)+`  ended AGE ago
+1  mail:send  -  dead  1 of 2  0  `+worker(1)+`  ended AGE ago  refused: no such mailbox `+"�"+`[31m
+
+STATE  TASKS
+scheduled  1
+blocked  1
+throttled  1
+running  1
+succeeded  1
+dead  2
+`, stable(tt.good(t, "status", "--tasks")))
+
+	got := tt.run(t, "status", "--tasks", "--limit", "2")
+	require.Equal(t, "There are more than these 2: --limit 0 lists all.\n", got.stderr)
+	require.Contains(t, got.stdout, "\n6 ")
+	require.NotContains(t, got.stdout, "\n5 ")
+	require.Contains(t, tt.good(t, "status", "--tasks", "--limit", "7"), "\n1 ", "seven are not more than seven")
+
+	var status struct {
+		Queues []map[string]any
+		Tasks  []map[string]any
+		States []map[string]any
+	}
+	require.NoError(t, json.Unmarshal([]byte(tt.good(t, "status", "--tasks", "--json")), &status))
+	require.Len(t, status.Queues, 1)
+	require.Len(t, status.Tasks, 7)
+	require.Equal(t, map[string]any{"id": 7., "type": "mail:send", "queue": "mail", "state": "running", "attempts": 2., "max_attempts": 9.,
+		"retries": 2., "worker": "77"}, status.Tasks[0])
+	require.Equal(t, "mail:send:fay", status.Tasks[2]["group"])
+	require.Len(t, status.States, len(allStates))
+	require.Equal(t, map[string]any{"state": "succeeded", "tasks": 1., "estimated": false}, status.States[6])
+
+	got = tt.run(t, "status", "--limit", "3")
+	require.Equal(t, exitUsage, got.status)
+	require.Contains(t, got.stderr, "--limit is for the tasks that --tasks lists: add --tasks")
 }
 
 func TestTasks(t *testing.T) {
@@ -254,6 +326,17 @@ errors
 	require.Contains(t, tt.good(t, "tasks", "show", succeeded.String()), "result\n  {\n    \"sent\": true\n  }\n")
 	shown = tt.good(t, "tasks", "show", scheduled.String())
 	for _, want := range []string{"scheduled for", "next attempt", "expires", "in 1h"} {
+		require.Contains(t, shown, want)
+	}
+	_, err = client.DB().ExecContext(t.Context(), `
+		UPDATE orchestrator.tasks SET group_key = 'mail:send:eve', limit_key = 'mail:send', deadline_at = now() + interval '150 minutes',
+			trace_parent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+			errors = '[{"attempt": 1, "at": "2026-11-21T03:00:00Z", "message": "busy", "trace": "00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-00"}]'
+		WHERE id = ?`, scheduled)
+	require.NoError(t, err)
+	shown = stable(tt.good(t, "tasks", "show", scheduled.String()))
+	for _, want := range []string{"\ngroup  mail:send:eve\n", "\nlimit  mail:send\n", "\ndeadline  MOMENT UTC  in 2h\n",
+		"\ntrace  4bf92f3577b34da6a3ce929d0e0e4736\n", ": busy\n  trace 4bf92f3577b34da6a3ce929d0e0e4737  not sampled\n"} {
 		require.Contains(t, shown, want)
 	}
 

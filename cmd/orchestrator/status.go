@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,20 +12,39 @@ import (
 )
 
 func (c *cli) statusCommand() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
+	var tasks statusTasks
+	cmd := c.jsonFlag(&cobra.Command{
 		Use:   "status",
 		Short: "Count tasks by queue and state, and list the workers",
 		Long: `Count tasks by queue and state, and list the workers.
 
-Counted is what has not finished: ready and running tasks, those scheduled for
-later, those waiting for a retry, and dead letters.`,
+Counted by queue is what has not finished: ready and running tasks, those
+scheduled for later, those waiting for a retry, for their group's turn (blocked)
+or for a slot of their concurrency limit (throttled), and dead letters.
+
+With --tasks follow the newest tasks, finished ones too, with their states and
+retries, and then all tasks by state. Finished tasks are counted as long as they
+are kept: one by one, or by a sample when they take more than 40 MB.`,
 		GroupID: groupLook,
-		Args:    arguments(),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("limit") && !tasks.shown {
+				return errors.New("--limit is for the tasks that --tasks lists: add --tasks")
+			}
+			return arguments()(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withClient(cmd.Context(), func(client *orchestrator.Client) error {
 				status, err := client.Status(cmd.Context())
 				if err != nil {
 					return err
+				}
+				if tasks.shown {
+					if err := tasks.read(cmd.Context(), client); err != nil {
+						return err
+					}
+				}
+				if c.json && tasks.shown {
+					return c.printJSON(tasks.document(status))
 				}
 				if c.json {
 					return c.printJSON(status)
@@ -32,10 +52,17 @@ later, those waiting for a retry, and dead letters.`,
 				c.printQueues(status)
 				fmt.Fprintln(c.stdout)
 				c.printWorkers(status)
+				if tasks.shown {
+					fmt.Fprintln(c.stdout)
+					c.printStatusTasks(status, &tasks)
+				}
 				return nil
 			})
 		},
 	})
+	cmd.Flags().BoolVar(&tasks.shown, "tasks", false, "list the newest tasks too, and count all by state")
+	cmd.Flags().IntVar(&tasks.limit, "limit", 20, "with --tasks: list at most this many; 0 is all")
+	return cmd
 }
 
 func (c *cli) printQueues(s orchestrator.Status) {
@@ -43,14 +70,15 @@ func (c *cli) printQueues(s orchestrator.Status) {
 		fmt.Fprintln(c.stdout, "No tasks are waiting, running or dead.")
 		return
 	}
-	rows := newTable(c.stdout, "QUEUE", "READY", "RUNNING", "SCHEDULED", "RETRYING", "DEAD", "OLDEST READY", "WORKERS")
+	rows := newTable(c.stdout, "QUEUE", "READY", "RUNNING", "SCHEDULED", "RETRYING", "BLOCKED", "THROTTLED", "DEAD", "OLDEST READY", "WORKERS")
 	var alone []string
 	for _, q := range s.Queues {
 		oldest := "-"
 		if q.Ready > 0 {
 			oldest = span(q.OldestReady)
 		}
-		rows.row(q.Queue, number(q.Ready), number(q.Running), number(q.Scheduled), number(q.Retrying), number(q.Dead), oldest, strconv.Itoa(q.Workers))
+		rows.row(q.Queue, number(q.Ready), number(q.Running), number(q.Scheduled), number(q.Retrying),
+			number(q.Blocked), number(q.Throttled), number(q.Dead), oldest, strconv.Itoa(q.Workers))
 		if q.Ready > 0 && q.Workers == 0 {
 			alone = append(alone, q.Queue)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 var allStates = []orchestrator.State{
-	orchestrator.Ready, orchestrator.Scheduled, orchestrator.Retrying, orchestrator.Running,
+	orchestrator.Ready, orchestrator.Scheduled, orchestrator.Retrying, orchestrator.Blocked, orchestrator.Throttled, orchestrator.Running,
 	orchestrator.Succeeded, orchestrator.Dead, orchestrator.Cancelled, orchestrator.Expired,
 }
 
@@ -59,6 +59,8 @@ func whenCell(now time.Time, t *orchestrator.TaskInfo) string {
 		return "claimed " + age(now, t.ClaimedAt)
 	case t.State == orchestrator.Ready:
 		return "now"
+	case t.State == orchestrator.Blocked, t.State == orchestrator.Throttled:
+		return "due " + age(now, t.RunAt)
 	}
 	return age(now, t.RunAt)
 }

@@ -74,6 +74,7 @@ func (c *cli) printTask(now time.Time, t *orchestrator.TaskInfo) {
 	line("priority", strconv.Itoa(t.Priority))
 	line("attempts", fmt.Sprintf("%d of %d", t.Attempts, t.MaxAttempts))
 	line("group", printable(t.GroupKey))
+	line("limit", printable(t.LimitKey))
 	moment("enqueued", t.EnqueuedAt)
 	if t.ScheduledFor.After(t.EnqueuedAt) {
 		moment("scheduled for", t.ScheduledFor)
@@ -82,6 +83,7 @@ func (c *cli) printTask(now time.Time, t *orchestrator.TaskInfo) {
 		moment("next attempt", t.RunAt)
 	}
 	moment("expires", t.ExpiresAt)
+	moment("deadline", t.DeadlineAt)
 	moment("last claimed", t.ClaimedAt)
 	moment("ended", t.FinishedAt)
 	if t.Worker != 0 {
@@ -90,7 +92,7 @@ func (c *cli) printTask(now time.Time, t *orchestrator.TaskInfo) {
 	if t.Suspect {
 		line("suspect", "it was running in a process that died")
 	}
-	line("trace", t.TraceParent)
+	line("trace", traceCell(t.TraceParent))
 	for _, key := range slices.Sorted(maps.Keys(t.Metadata)) {
 		line("metadata", printable(key+"="+t.Metadata[key]))
 	}
@@ -117,10 +119,25 @@ func (c *cli) printErrors(now time.Time, errs []orchestrator.AttemptError) {
 	}
 	for _, e := range errs {
 		fmt.Fprintf(c.stdout, "  attempt %d, %s: %s\n", e.Attempt, age(now, e.At), indented(errorText(&e)))
+		if e.Trace != "" {
+			fmt.Fprintf(c.stdout, "    trace %s\n", traceCell(e.Trace))
+		}
 		if e.Stack != "" {
 			fmt.Fprintf(c.stdout, "    %s\n", indented(e.Stack))
 		}
 	}
+}
+
+// traceCell is the trace id of a traceparent, which is what people look up.
+func traceCell(parent string) string {
+	parts := strings.Split(parent, "-") // version, trace id, span id, flags
+	if len(parts) < 4 {
+		return printable(parent)
+	}
+	if flags, err := strconv.ParseUint(parts[3], 16, 8); err == nil && flags&1 == 0 {
+		return printable(parts[1]) + "  not sampled"
+	}
+	return printable(parts[1])
 }
 
 // indented keeps the later lines of a text below the first.

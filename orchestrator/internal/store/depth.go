@@ -14,6 +14,8 @@ type QueueDepth struct {
 	Ready     int64
 	Scheduled int64
 	Retrying  int64
+	Blocked   int64
+	Throttled int64
 	Running   int64
 	Dead      int64
 }
@@ -22,9 +24,9 @@ type QueueDepth struct {
 // larger table is sampled. 40 MB hold some 200,000 tasks with small payloads.
 const samplePages = 5_000
 
-// exactLane is up to how many ready tasks of a lane are counted one by one in
-// a table that is sampled, so that a short queue beside a huge one is counted
-// as what it is.
+// exactLane is up to how many tasks of a lane, or of a queue's blocked or
+// throttled ones, are counted one by one in a table that is sampled, so that a
+// short queue beside a huge one is counted as what it is.
 const exactLane = 2_000
 
 // tableSizes also lists the queues that somebody declares or works, which are
@@ -36,19 +38,21 @@ SELECT pg_relation_size('orchestrator.tasks') / current_setting('block_size')::b
 
 const sampleTasks = `
 SELECT t.queue,
-    count(*) FILTER (WHERE t.run_at <= now()),
+    count(*) FILTER (WHERE t.state = 0 AND t.run_at <= now()),
     count(*) FILTER (WHERE t.run_at > now() AND t.attempts = 0),
     count(*) FILTER (WHERE t.run_at > now() AND t.attempts > 0),
+    count(*) FILTER (WHERE t.state = 2 AND t.run_at <= now()),
+    count(*) FILTER (WHERE t.state = 3 AND t.run_at <= now()),
     0, 0
 FROM orchestrator.tasks t TABLESAMPLE SYSTEM ($1) WHERE t.state IN (0, 2, 3) GROUP BY t.queue`
 
 const sampleDead = `
-SELECT d.queue, 0, 0, 0, 0, count(*) FROM orchestrator.tasks_dead d TABLESAMPLE SYSTEM ($1) GROUP BY d.queue`
+SELECT d.queue, 0, 0, 0, 0, 0, 0, count(*) FROM orchestrator.tasks_dead d TABLESAMPLE SYSTEM ($1) GROUP BY d.queue`
 
 // countRunning walks the index tasks_running, which has as many entries as the
 // workers have slots and room to prefetch.
 const countRunning = `
-SELECT t.queue, 0, 0, 0, count(*), 0 FROM orchestrator.tasks t WHERE t.state = 1 GROUP BY t.queue`
+SELECT t.queue, 0, 0, 0, 0, 0, count(*), 0 FROM orchestrator.tasks t WHERE t.state = 1 GROUP BY t.queue`
 
 // waitingLanes steps from lane to lane through the index tasks_ready.
 const waitingLanes = `
@@ -71,10 +75,28 @@ FROM lanes CROSS JOIN LATERAL (
         ORDER BY t.queue, t.sublane, t.priority, t.run_at, t.id LIMIT $1 + 1) AS capped) AS ready
 GROUP BY lanes.queue`
 
+// countArrivals gives the blocked (state 2) and throttled (state 3) tasks of
+// each queue, or -1 for more than $1. It steps from queue to queue through the
+// index tasks_arriving.
+const countArrivals = `
+WITH RECURSIVE lines AS (
+    (SELECT t.queue, t.state FROM orchestrator.tasks t WHERE t.state IN (2, 3) ORDER BY t.queue, t.state LIMIT 1)
+    UNION ALL
+    SELECT next.queue, next.state FROM lines CROSS JOIN LATERAL (
+        SELECT t.queue, t.state FROM orchestrator.tasks t
+        WHERE t.state IN (2, 3) AND (t.queue, t.state) > (lines.queue, lines.state)
+        ORDER BY t.queue, t.state LIMIT 1) AS next)
+SELECT lines.queue, lines.state, CASE WHEN due.n > $1 THEN -1 ELSE due.n END
+FROM lines CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM (
+        SELECT FROM orchestrator.tasks t
+        WHERE t.state IN (2, 3) AND t.queue = lines.queue AND t.state = lines.state AND t.run_at <= now()
+        ORDER BY t.queue, t.state, t.run_at, t.id LIMIT $1 + 1) AS capped) AS due`
+
 // Depth counts the tasks of all queues by state, those of declared queues that
 // are empty included. In tables of more than samplePages it estimates what is
-// scheduled, retrying or dead, and what is ready in a lane of more than
-// exactLane.
+// scheduled, retrying or dead, and what is ready in a lane, blocked or throttled
+// in a queue when that is more than exactLane.
 func (s *Store) Depth(ctx context.Context) ([]QueueDepth, error) { return s.depth(ctx, samplePages) }
 
 func (s *Store) depth(ctx context.Context, samplePages int64) (depths []QueueDepth, err error) {
@@ -102,6 +124,9 @@ func (s *Store) depth(ctx context.Context, samplePages int64) (depths []QueueDep
 			if err := s.correctReady(ctx, tx, byQueue, at); err != nil {
 				return err
 			}
+			if err := s.correctArrivals(ctx, tx, byQueue, at); err != nil {
+				return err
+			}
 		}
 		read = percent(deadPages, samplePages)
 		if err := s.addDepths(ctx, tx, at, read, sampleDead, read); err != nil {
@@ -120,24 +145,28 @@ func percent(pages, most int64) float64 {
 	return 100 * min(1, float64(most)/float64(max(pages, 1)))
 }
 
+// scaled is how many there are when a sample of so many per cent has n.
+func scaled(n int64, percent float64) int64 { return int64(math.Round(float64(n) * 100 / percent)) }
+
 func (s *Store) addDepths(ctx context.Context, tx pgx.Tx, at func(string) *QueueDepth, percent float64, statement string, args ...any) error {
 	rows, err := tx.Query(ctx, s.text(statement), args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	scaled := func(n int64) int64 { return int64(math.Round(float64(n) * 100 / percent)) }
 	for rows.Next() {
 		var one QueueDepth
-		if err := rows.Scan(&one.Queue, &one.Ready, &one.Scheduled, &one.Retrying, &one.Running, &one.Dead); err != nil {
+		if err := rows.Scan(&one.Queue, &one.Ready, &one.Scheduled, &one.Retrying, &one.Blocked, &one.Throttled, &one.Running, &one.Dead); err != nil {
 			return err
 		}
 		d := at(one.Queue)
-		d.Ready += scaled(one.Ready)
-		d.Scheduled += scaled(one.Scheduled)
-		d.Retrying += scaled(one.Retrying)
-		d.Running += scaled(one.Running)
-		d.Dead += scaled(one.Dead)
+		d.Ready += scaled(one.Ready, percent)
+		d.Scheduled += scaled(one.Scheduled, percent)
+		d.Retrying += scaled(one.Retrying, percent)
+		d.Blocked += scaled(one.Blocked, percent)
+		d.Throttled += scaled(one.Throttled, percent)
+		d.Running += scaled(one.Running, percent)
+		d.Dead += scaled(one.Dead, percent)
 	}
 	return rows.Err()
 }
@@ -160,21 +189,52 @@ func (s *Store) correctReady(ctx context.Context, tx pgx.Tx, byQueue map[string]
 		exact[queue] = n
 	}
 	for queue, d := range byQueue {
-		switch n := exact[queue]; {
-		case n >= 0:
-			d.Ready = n
-		default:
-			d.Ready = max(d.Ready, exactLane)
-		}
+		d.Ready = corrected(d.Ready, exact[queue])
 	}
 	return rows.Err()
+}
+
+// correctArrivals does the same for those that wait for a turn or a slot.
+func (s *Store) correctArrivals(ctx context.Context, tx pgx.Tx, byQueue map[string]*QueueDepth, at func(string) *QueueDepth) error {
+	rows, err := tx.Query(ctx, s.text(countArrivals), exactLane)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	blocked, throttled := map[string]int64{}, map[string]int64{}
+	for rows.Next() {
+		var queue string
+		var state int16
+		var n int64
+		if err := rows.Scan(&queue, &state, &n); err != nil {
+			return err
+		}
+		at(queue)
+		if state == StateBlocked {
+			blocked[queue] = n
+		} else {
+			throttled[queue] = n
+		}
+	}
+	for queue, d := range byQueue {
+		d.Blocked, d.Throttled = corrected(d.Blocked, blocked[queue]), corrected(d.Throttled, throttled[queue])
+	}
+	return rows.Err()
+}
+
+// corrected is a count in place of an estimate; -1 counts more than exactLane.
+func corrected(estimate, counted int64) int64 {
+	if counted >= 0 {
+		return counted
+	}
+	return max(estimate, exactLane)
 }
 
 const oldestReady = waitingLanes + `
 SELECT lanes.queue, extract(epoch FROM max(now() - first.run_at))::float8
 FROM lanes CROSS JOIN LATERAL (
     SELECT t.run_at FROM orchestrator.tasks t
-    WHERE t.state = 0 AND t.queue = lanes.queue AND t.priority = lanes.priority AND t.run_at <= now()
+    WHERE t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority AND t.run_at <= now()
     ORDER BY t.run_at, t.id LIMIT 1) AS first
 GROUP BY lanes.queue`
 

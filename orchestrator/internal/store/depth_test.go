@@ -48,6 +48,10 @@ INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, run_a
 SELECT 1, i % 3, q, '{}'::json, 0, now() - interval '1 minute' - i * interval '1 second', 0 FROM generate_series(1, 30) AS i, (VALUES ('email'), ('index')) AS v(q)
 UNION ALL SELECT 1, 0, 'email', '{}', 0, now() + interval '1 hour', 0 FROM generate_series(1, 7)
 UNION ALL SELECT 1, 0, 'email', '{}', 0, now() + interval '1 hour', 2 FROM generate_series(1, 5)
+UNION ALL SELECT 1, 0, 'email', '{}', 2, now(), 0 FROM generate_series(1, 6)
+UNION ALL SELECT 1, 0, 'email', '{}', 2, now() + interval '1 hour', 0 FROM generate_series(1, 2)
+UNION ALL SELECT 1, 0, 'email', '{}', 3, now(), 1 FROM generate_series(1, 8)
+UNION ALL SELECT 1, 0, 'index', '{}', 3, now(), 0 FROM generate_series(1, 9)
 UNION ALL SELECT 1, 0, 'index', '{}', 1, now(), 0 FROM generate_series(1, 4)`
 
 const someDead = `
@@ -60,9 +64,9 @@ func TestDepthCountsEveryQueueAndState(t *testing.T) {
 	fill(t, s, addContracts, someTasks, someDead,
 		`INSERT INTO orchestrator.workers (id, lease, slots, pid, host, version, queues) VALUES (1, '1m', 1, 1, '', '', '{idle}')`)
 	want := []QueueDepth{
-		{Queue: "email", Ready: 30, Scheduled: 7, Retrying: 5, Dead: 3},
+		{Queue: "email", Ready: 30, Scheduled: 9, Retrying: 5, Blocked: 6, Throttled: 8, Dead: 3},
 		{Queue: "idle"}, // worked, and empty
-		{Queue: "index", Ready: 30, Running: 4},
+		{Queue: "index", Ready: 30, Throttled: 9, Running: 4},
 		{Queue: "q"}, // declared, and empty
 	}
 	got, err := s.Depth(t.Context())
@@ -77,7 +81,9 @@ func TestDepthOfALargeTable(t *testing.T) {
 	s := migrated(t)
 	fill(t, s, someTasks, `
 		INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at)
-		SELECT 1, 50, 'bulk', '{}', now() + CASE WHEN i % 4 = 0 THEN interval '1 day' ELSE interval '-1 day' END FROM generate_series(1, 60000) AS i`)
+		SELECT 1, 50, 'bulk', '{}', now() + CASE WHEN i % 4 = 0 THEN interval '1 day' ELSE interval '-1 day' END FROM generate_series(1, 60000) AS i`, `
+		INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, group_key)
+		SELECT 1, 0, 'bulk', '{}', 2, 'g' FROM generate_series(1, 20000)`)
 	got, err := s.depth(t.Context(), 400)
 	require.NoError(t, err)
 	byQueue := map[string]QueueDepth{}
@@ -87,6 +93,11 @@ func TestDepthOfALargeTable(t *testing.T) {
 	require.Equal(t, int64(30), byQueue["email"].Ready)
 	require.Equal(t, int64(30), byQueue["index"].Ready)
 	require.Equal(t, int64(4), byQueue["index"].Running)
+	require.Equal(t, int64(6), byQueue["email"].Blocked)
+	require.Equal(t, int64(8), byQueue["email"].Throttled)
+	require.Equal(t, int64(9), byQueue["index"].Throttled)
+	require.Zero(t, byQueue["bulk"].Throttled)
+	require.InEpsilon(t, 20_000, byQueue["bulk"].Blocked, .25)
 	require.InEpsilon(t, 45_000, byQueue["bulk"].Ready, .25)
 	require.InEpsilon(t, 15_000, byQueue["bulk"].Scheduled, .25)
 }
@@ -102,6 +113,34 @@ func TestOldestReady(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, ages, 2)
 	require.InDelta(t, 90*time.Second, ages["email"], float64(10*time.Second))
+
+	// A rate-limited type has a lane of its own.
+	fill(t, s, `INSERT INTO orchestrator.tasks (contract, priority, queue, sublane, payload, run_at)
+		VALUES (1, 0, 'email', 'email:send', '{}', now() - interval '1 hour')`)
+	ages, err = s.OldestReady(t.Context())
+	require.NoError(t, err)
+	require.InDelta(t, time.Hour, ages["email"], float64(10*time.Second))
+}
+
+func TestFinishedTasksAreCounted(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	n, err := s.CountFinished(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, FinishedCount{}, n)
+	fill(t, s, addContracts, `
+		INSERT INTO orchestrator.tasks_finished (id, keep_until, finished_at, scheduled_for, enqueued_at, contract, state, priority, attempts, queue, payload)
+		SELECT i, now() + (7 + i % 5) * interval '1 day', now(), now(), now(), 1, CASE WHEN i % 10 = 0 THEN 6 WHEN i % 5 = 0 THEN 5 ELSE 4 END, 0, 1, 'q', '{}'
+		FROM generate_series(1, 50000) AS i`)
+	n, err = s.CountFinished(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, FinishedCount{Succeeded: 40_000, Cancelled: 5_000, Expired: 5_000}, n)
+
+	n, err = s.countFinished(t.Context(), 300) // of some 700 pages
+	require.NoError(t, err)
+	require.True(t, n.Estimated)
+	require.InEpsilon(t, 40_000, n.Succeeded, .3)
+	require.InEpsilon(t, 5_000, n.Expired, .3)
 }
 
 // What the leader asks at every turn must walk indexes, whatever the planner
@@ -117,7 +156,7 @@ func TestDepthStatementsKeepTheirPlans(t *testing.T) {
 	for _, one := range []struct {
 		statement string
 		args      []any
-	}{{oldestReady, nil}, {countLanes, []any{exactLane}}, {countRunning, nil}} {
+	}{{oldestReady, nil}, {countLanes, []any{exactLane}}, {countArrivals, []any{exactLane}}, {countRunning, nil}} {
 		plan := explainAny(t, conn.Conn(), one.statement, one.args)
 		plan.each(func(n planNode) {
 			require.False(t, n.Relation == "tasks" && n.Type == "Seq Scan", one.statement)

@@ -27,12 +27,14 @@ type TaskRow struct {
 	ScheduledFor time.Time
 	EnqueuedAt   time.Time
 	ExpiresAt    time.Time
+	DeadlineAt   time.Time
 	ClaimedAt    time.Time
 	FinishedAt   time.Time
 	WorkerID     int64
 	Contract     int32
 	Suspect      bool
 	GroupKey     string
+	LimitKey     string
 	TraceParent  string
 	Code         string
 	Payload      json.RawMessage
@@ -182,6 +184,8 @@ type QueueRow struct {
 	Ready       int64
 	Scheduled   int64
 	Retrying    int64
+	Blocked     int64
+	Throttled   int64
 	Running     int64
 	Dead        int64
 	OldestReady time.Time // run_at of the ready task that waits longest; zero: none
@@ -217,19 +221,21 @@ type Overview struct {
 // Both tables are read whole: the live one is small but for what is scheduled,
 // the other grows only until somebody looks after it.
 const countTasks = `
-SELECT queue, sum(ready) AS ready, sum(scheduled) AS scheduled, sum(retrying) AS retrying, sum(running) AS running,
-    sum(dead) AS dead, min(oldest_ready) AS oldest_ready
+SELECT queue, sum(ready) AS ready, sum(scheduled) AS scheduled, sum(retrying) AS retrying, sum(blocked) AS blocked,
+    sum(throttled) AS throttled, sum(running) AS running, sum(dead) AS dead, min(oldest_ready) AS oldest_ready
 FROM (
     SELECT t.queue,
-        count(*) FILTER (WHERE t.state <> 1 AND t.run_at <= now()) AS ready,
+        count(*) FILTER (WHERE t.state = 0 AND t.run_at <= now()) AS ready,
         count(*) FILTER (WHERE t.state <> 1 AND t.run_at > now() AND t.attempts = 0) AS scheduled,
         count(*) FILTER (WHERE t.state <> 1 AND t.run_at > now() AND t.attempts > 0) AS retrying,
+        count(*) FILTER (WHERE t.state = 2 AND t.run_at <= now()) AS blocked,
+        count(*) FILTER (WHERE t.state = 3 AND t.run_at <= now()) AS throttled,
         count(*) FILTER (WHERE t.state = 1) AS running,
         0 AS dead,
-        min(t.run_at) FILTER (WHERE t.state <> 1 AND t.run_at <= now()) AS oldest_ready
+        min(t.run_at) FILTER (WHERE t.state = 0 AND t.run_at <= now()) AS oldest_ready
     FROM orchestrator.tasks t GROUP BY t.queue
     UNION ALL
-    SELECT d.queue, 0, 0, 0, 0, count(*), NULL FROM orchestrator.tasks_dead d GROUP BY d.queue
+    SELECT d.queue, 0, 0, 0, 0, 0, 0, count(*), NULL FROM orchestrator.tasks_dead d GROUP BY d.queue
 ) AS counted
 GROUP BY queue`
 

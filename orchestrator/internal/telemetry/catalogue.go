@@ -86,7 +86,7 @@ var (
 		Help: "Tasks of dead workers that this process, as leader, took back (outcome back) or found to have crashed too often (outcome dead)."}
 	tasks = Metric{Name: "tasks", Kind: Gauge, Labels: []string{"queue", "state"},
 		Help: "Tasks of the cluster that are not finished, as the leader last counted them.",
-		Says: "`state` is ready, scheduled, retrying, running or dead. Only the leader's process has it, so that it is there once a cluster; use `max by (queue, state)`, which is right during a change of leader too. In a table of more than 40 MB it is an estimate: see below."}
+		Says: "`state` is ready, scheduled, retrying, blocked (waits for its group's turn), throttled (waits for a slot of its concurrency limit), running or dead. Only the leader's process has it, so that it is there once a cluster; use `max by (queue, state)`, which is right during a change of leader too. In a table of more than 40 MB it is an estimate: see below."}
 	oldestReady = Metric{Name: "oldest_ready_age_seconds", Kind: Gauge, Labels: []string{"queue"},
 		Help: "How long the task that waits longest in a queue has been ready, 0 when none waits, as the leader last saw it.",
 		Says: "The best single sign of a queue that is stuck, at any rate of tasks. Exact, whatever the table's size. Only the leader's process has it: `max by (queue)`."}
