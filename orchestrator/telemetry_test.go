@@ -458,7 +458,7 @@ func TestCardinalityIsBounded(t *testing.T) {
 	work(8)
 	require.Eventually(t, func() bool {
 		n, err := testutil.GatherAndCount(registry, "orchestrator_tasks", "orchestrator_oldest_ready_age_seconds")
-		return err == nil && n == 5+1
+		return err == nil && n == 7+1
 	}, 30*time.Second, 5*time.Millisecond)
 	before := series()
 	work(100)
