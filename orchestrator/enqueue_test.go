@@ -269,3 +269,25 @@ func TestEnqueueSaysWhenTheOutcomeIsUnknown(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "outcome unknown")
 }
+
+// A worker walks its lanes by run_at; what is said to have been due long ago
+// must not be put behind it, to be found when it happens to look back so far.
+func TestRunAtInThePastRunsAtOnce(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	mux := orchestrator.NewMux()
+	mux.Handle(echo, orchestrator.HandlerFunc(func(_ context.Context, task *orchestrator.Raw) ([]byte, error) {
+		return task.ScheduledFor.UTC().AppendFormat(nil, `"`+time.RFC3339+`"`), nil
+	}))
+	startWorker(t, client, mux, orchestrator.WorkerConfig{ClaimInterval: 50 * time.Millisecond})
+	_, err := result(t, enqueue(t, client, echo, `{}`)) // from here on the worker looks forward
+	require.NoError(t, err)
+	long := time.Date(2020, time.February, 29, 12, 0, 0, 0, time.UTC)
+	for _, opts := range [][]orchestrator.EnqueueOption{
+		{orchestrator.WithRunAt(long)}, {orchestrator.WithRunAt(long), orchestrator.WithIdempotencyKey("k")},
+	} {
+		got, err := result(t, enqueue(t, client, echo, `{}`, opts...))
+		require.NoError(t, err)
+		require.JSONEq(t, `"2020-02-29T12:00:00Z"`, got)
+	}
+}

@@ -38,11 +38,14 @@ type Inserted struct {
 
 // insertFrom turns rows of input into tasks, in input's order, so that ids
 // grow with it. It is completed by a WITH clause that defines input.
+//
+// run_at is never in the past, whatever was asked for: workers walk lanes by
+// run_at, and look far behind their cursors only once in hours.
 const insertFrom = `
 INSERT INTO orchestrator.tasks (
     id, run_at, scheduled_for, expires_at, timeout_ms, contract, priority, max_attempts, queue,
     trace_parent, trace_state, payload, metadata)
-SELECT id, due, due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
+SELECT id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
     nullif(timeout, 0), contract, priority, nullif(max_attempts, 0::smallint), queue,
     nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
 FROM (
@@ -67,7 +70,7 @@ taken AS (
 INSERT INTO orchestrator.tasks (
     id, run_at, scheduled_for, expires_at, timeout_ms, contract, priority, max_attempts, queue,
     trace_parent, trace_state, payload, metadata)
-SELECT taken.task_id, due, due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
+SELECT taken.task_id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
     nullif(timeout, 0), contract, priority, nullif(max_attempts, 0::smallint), queue,
     nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
 FROM (
