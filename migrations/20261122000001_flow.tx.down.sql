@@ -2,6 +2,8 @@
 -- becomes ready, whatever its group and limit said.
 DROP VIEW {{.Schema}}.all_tasks;
 DROP TABLE {{.Schema}}.schedules;
+ALTER TABLE {{.Schema}}.workers DROP COLUMN schedules;
+DROP TABLE {{.Schema}}.schedule_declarations;
 DROP TABLE {{.Schema}}.task_progress;
 DROP TABLE {{.Schema}}.cancel_requests;
 DROP TABLE {{.Schema}}.queue_grants;

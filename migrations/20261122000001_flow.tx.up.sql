@@ -92,24 +92,42 @@ CREATE TABLE {{.Schema}}.task_progress (
     updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
-CREATE TABLE {{.Schema}}.schedules (
-    name         text        PRIMARY KEY,
-    task_type    text        NOT NULL,
-    contract     integer     NOT NULL REFERENCES {{.Schema}}.task_contracts (id),
-    cron         text        NOT NULL,
-    timezone     text        NOT NULL, -- IANA name
-    payload      json        NOT NULL,
-    missed       text        NOT NULL, -- skip, run_once or run_all
-    overlap      text        NOT NULL, -- allow or skip
-    declared     boolean     NOT NULL, -- by a spec; else somebody created it at run time
-    paused_at    timestamptz,
-    next_at      timestamptz,          -- NULL: never again
-    last_at      timestamptz,          -- the due time fired last
-    last_task_id bigint,
-    created_at   timestamptz NOT NULL DEFAULT now(),
-    updated_at   timestamptz NOT NULL DEFAULT now()
+-- Each version of each schedule that a spec has declared, numbered as they are
+-- first seen. Workers say which they declare; the newest version that a live
+-- worker declares is the one in force.
+CREATE TABLE {{.Schema}}.schedule_declarations (
+    id          integer     PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    name        text        NOT NULL,
+    fingerprint text        NOT NULL, -- of all that follows
+    contract    integer     NOT NULL REFERENCES {{.Schema}}.task_contracts (id),
+    cron        text        NOT NULL,
+    timezone    text        NOT NULL,
+    payload     json        NOT NULL,
+    missed      text        NOT NULL,
+    overlap     text        NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (name, fingerprint)
 );
-CREATE INDEX schedules_due ON {{.Schema}}.schedules (next_at) WHERE paused_at IS NULL;
+ALTER TABLE {{.Schema}}.workers ADD COLUMN schedules integer[] NOT NULL DEFAULT '{}'; -- declarations that its spec has
+
+CREATE TABLE {{.Schema}}.schedules (
+    name          text        PRIMARY KEY,
+    contract      integer     NOT NULL REFERENCES {{.Schema}}.task_contracts (id),
+    cron          text        NOT NULL,
+    timezone      text        NOT NULL, -- IANA name
+    payload       json        NOT NULL,
+    missed        text        NOT NULL, -- skip, run_once or run_all
+    overlap       text        NOT NULL, -- allow or skip
+    declared      boolean     NOT NULL, -- by a spec; else dynamic: somebody put it at run time
+    undeclared_at timestamptz,          -- no live worker declares it any more; such a one rests
+    paused_at     timestamptz,
+    next_at       timestamptz,          -- the due time that comes next; NULL: never again
+    last_at       timestamptz,          -- the due time fired last
+    last_task_id  bigint,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    updated_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX schedules_due ON {{.Schema}}.schedules (next_at) WHERE paused_at IS NULL AND undeclared_at IS NULL;
 
 -- How long finished tasks are kept: read when a task finishes.
 ALTER TABLE {{.Schema}}.task_contracts ADD COLUMN retention interval NOT NULL DEFAULT '7 days';
