@@ -29,7 +29,7 @@ ALTER TABLE {{.Schema}}.tasks_dead DROP COLUMN sublane;
 ALTER TABLE {{.Schema}}.task_contracts DROP COLUMN retention;
 
 -- History is partitioned by the day on which tasks finished again.
-DROP FUNCTION {{.Schema}}.add_history_days();
+DROP FUNCTION {{.Schema}}.add_history_days(bigint[]);
 ALTER TABLE {{.Schema}}.tasks_finished RENAME TO tasks_finished_after;
 ALTER INDEX {{.Schema}}.tasks_finished_pkey RENAME TO tasks_finished_after_pkey;
 CREATE TABLE {{.Schema}}.tasks_finished (

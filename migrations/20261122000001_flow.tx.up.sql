@@ -184,12 +184,17 @@ END
 $$;
 
 -- add_history_days makes the partitions that tasks may need which finish in
--- the next two weeks.
-CREATE FUNCTION {{.Schema}}.add_history_days() RETURNS void LANGUAGE sql AS $$
+-- the next two weeks: for the retention of every contract, and for others, in
+-- microseconds, that a worker has which is older or newer than its contract.
+CREATE FUNCTION {{.Schema}}.add_history_days(others bigint[] DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
     SELECT {{.Schema}}.add_history_day(d.day) FROM (
         SELECT DISTINCT ((now() + kept.retention) AT TIME ZONE 'UTC')::date + ahead AS day
-        FROM (SELECT interval '7 days' AS retention UNION SELECT c.retention FROM {{.Schema}}.task_contracts c) AS kept
-        CROSS JOIN generate_series(0, 14) AS ahead) AS d ORDER BY d.day
+        FROM (
+            SELECT interval '7 days' AS retention
+            UNION SELECT c.retention FROM {{.Schema}}.task_contracts c
+            UNION SELECT other * interval '1 microsecond' FROM unnest(others) AS other) AS kept
+        CROSS JOIN generate_series(0, 14) AS ahead
+        ORDER BY day) AS d
 $$;
 SELECT {{.Schema}}.add_history_days();
 

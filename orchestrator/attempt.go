@@ -60,7 +60,8 @@ func (w *Worker) work(j *job) {
 		(&attempt{w: w, job: j}).log().Info("task expired before a worker was free for it")
 		_, span := w.client.tracing.Process(context.Background(), j.trace())
 		w.client.tracing.EndProcess(span, telemetry.Expired, "", nil, nil)
-		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateExpired, Attempts: j.Attempts}})
+		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateExpired, Attempts: j.Attempts,
+			Kept: j.route.definition.retention()}})
 		return
 	}
 	if j.Suspect {

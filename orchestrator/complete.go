@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
 // Complete finishes the task as succeeded in the handler's own transaction, so
@@ -41,7 +43,12 @@ func complete(ctx context.Context, m *Meta, tx Tx, result []byte) error {
 	if err != nil {
 		return err
 	}
-	done, err := a.w.client.store.CompleteIn(ctx, q, a.job.fence, string(result))
+	kept := a.job.route.definition.retention()
+	done, err := a.w.client.store.CompleteIn(ctx, q, a.job.fence, string(result), kept)
+	if store.NoPartition(err) {
+		// The caller's transaction has failed; the next attempt's shall not.
+		err = errors.Join(err, a.w.finisher.addHistoryDays(kept))
+	}
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,8 @@ func (w *Worker) conclude(ctx context.Context, a *attempt, result []byte, err er
 	}
 	if err == nil {
 		return conclusion{write: true, label: telemetry.Succeeded, outcome: outcome{job: j, finished: &store.Finished{
-			Fence: j.fence, State: store.StateSucceeded, Attempts: j.Attempts + 1, Result: string(result)}}}
+			Fence: j.fence, State: store.StateSucceeded, Attempts: j.Attempts + 1,
+			Kept: j.route.definition.retention(), Result: string(result)}}}
 	}
 	cause := context.Cause(ctx)
 	switch {
@@ -99,7 +100,8 @@ func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 	case Cancelled:
 		log.Info("task cancelled by its handler", "error", err)
 		end.label = telemetry.Cancelled
-		end.outcome.finished = &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: j.Attempts + 1, Error: text}
+		end.outcome.finished = &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: j.Attempts + 1,
+			Kept: j.route.definition.retention(), Error: text}
 	case Dead:
 		level := slog.LevelError
 		if j.route.definition.Retry.givesUpOn(v.code) {

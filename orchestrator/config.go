@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +40,9 @@ type WorkerConfig struct {
 	// CleanupInterval is how often the leader removes what is out of date; 0
 	// is 1m. CLEANUP_INTERVAL.
 	CleanupInterval time.Duration `env:"CLEANUP_INTERVAL"`
+	// DeadRetention is how long dead letters are kept; 0 is 90 days, a negative
+	// one for ever. DEAD_RETENTION, as 2160h, 90d or none.
+	DeadRetention time.Duration `env:"DEAD_RETENTION"`
 	// ShutdownTimeout is how long running tasks may go on when the worker
 	// stops, before they are cancelled and given back; 0 is 30s.
 	// SHUTDOWN_TIMEOUT.
@@ -62,8 +67,16 @@ func WorkerConfigFromEnv() (WorkerConfig, error) { return workerConfigFrom(envir
 
 func workerConfigFrom(environ map[string]string) (WorkerConfig, error) {
 	var c WorkerConfig
+	deadForEver := strings.TrimSpace(environ["DEAD_RETENTION"]) == "none"
+	if deadForEver {
+		environ = maps.Clone(environ)
+		delete(environ, "DEAD_RETENTION")
+	}
 	if err := parseEnv(&c, environ); err != nil {
 		return WorkerConfig{}, err
+	}
+	if deadForEver {
+		c.DeadRetention = -1
 	}
 	if _, err := c.withDefaults(); err != nil {
 		return WorkerConfig{}, err
@@ -93,6 +106,12 @@ func (c WorkerConfig) withDefaults() (WorkerConfig, error) {
 		case *d.value < time.Millisecond:
 			errs = append(errs, fmt.Errorf("orchestrator: %s=%s: want at least 1ms", d.name, *d.value))
 		}
+	}
+	switch {
+	case c.DeadRetention == 0:
+		c.DeadRetention = 90 * 24 * time.Hour
+	case c.DeadRetention > 0 && c.DeadRetention < time.Minute:
+		errs = append(errs, fmt.Errorf("orchestrator: DEAD_RETENTION=%s: want at least 1m, or none to keep dead letters for ever", c.DeadRetention))
 	}
 	if c.PoolSize < 0 {
 		errs = append(errs, fmt.Errorf("orchestrator: WORKER_POOL_SIZE=%d: want 1 or more, or nothing for the sum over the queues", c.PoolSize))
@@ -157,7 +176,10 @@ func parseEnv(target any, environ map[string]string) error {
 			set[name] = value
 		}
 	}
-	err := env.ParseWithOptions(target, env.Options{Environment: set})
+	err := env.ParseWithOptions(target, env.Options{
+		Environment: set,
+		FuncMap:     map[reflect.Type]env.ParserFunc{reflect.TypeFor[time.Duration](): func(s string) (any, error) { return parseDays(s) }},
+	})
 	var all env.AggregateError
 	if !errors.As(err, &all) {
 		return err
@@ -175,10 +197,31 @@ func parseEnv(target any, environ map[string]string) error {
 	return errors.Join(errs...)
 }
 
+// parseDays reads a duration of Go's, before which there may be days: 90d, 1d12h.
+func parseDays(s string) (time.Duration, error) {
+	days, rest, found := strings.Cut(s, "d")
+	if !found {
+		return time.ParseDuration(s)
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil {
+		return 0, err
+	}
+	d := time.Duration(n) * 24 * time.Hour
+	if rest == "" {
+		return d, nil
+	}
+	more, err := time.ParseDuration(rest)
+	if err != nil || more < 0 {
+		return 0, errors.Join(errors.New("what follows the days is no duration"), err)
+	}
+	return d + more, nil
+}
+
 func allowed(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
-		return "a duration such as 500ms, 10s or 2m"
+		return "a duration such as 500ms, 10s, 2m or 7d"
 	case reflect.TypeFor[slog.Level]():
 		return "debug, info, warn or error"
 	case reflect.TypeFor[bool]():

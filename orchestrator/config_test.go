@@ -21,6 +21,15 @@ func TestWorkerConfigFromEnvironment(t *testing.T) {
 	}, got)
 }
 
+func TestRetentionOfDeadLetters(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"90d": 90 * 24 * time.Hour, "1d12h": 36 * time.Hour, "36h": 36 * time.Hour, " none ": -1} {
+		got, err := workerConfigFrom(map[string]string{"DEAD_RETENTION": text})
+		require.NoError(t, err)
+		require.Equal(t, want, got.DeadRetention, text)
+	}
+}
+
 func TestEmptyEnvironmentIsTheZeroConfig(t *testing.T) {
 	t.Parallel()
 	got, err := workerConfigFrom(map[string]string{"WORKER_POOL_SIZE": "", "CLAIM_INTERVAL": " "})
@@ -30,7 +39,7 @@ func TestEmptyEnvironmentIsTheZeroConfig(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, WorkerConfig{
 		ClaimInterval: time.Second, HeartbeatInterval: 10 * time.Second, WorkerTimeout: 30 * time.Second,
-		LeaderTerm: 30 * time.Second, CleanupInterval: time.Minute, ShutdownTimeout: 30 * time.Second,
+		LeaderTerm: 30 * time.Second, CleanupInterval: time.Minute, DeadRetention: 90 * 24 * time.Hour, ShutdownTimeout: 30 * time.Second,
 	}, full)
 }
 
@@ -42,8 +51,10 @@ func TestBadWorkerVariablesAreNamed(t *testing.T) {
 	}{
 		{map[string]string{"WORKER_POOL_SIZE": "many"}, "orchestrator: WORKER_POOL_SIZE=many: want a whole number"},
 		{map[string]string{"WORKER_POOL_SIZE": "-1"}, "orchestrator: WORKER_POOL_SIZE=-1: want 1 or more, or nothing for the sum over the queues"},
-		{map[string]string{"CLAIM_INTERVAL": "10"}, "orchestrator: CLAIM_INTERVAL=10: want a duration such as 500ms, 10s or 2m"},
+		{map[string]string{"CLAIM_INTERVAL": "10"}, "orchestrator: CLAIM_INTERVAL=10: want a duration such as 500ms, 10s, 2m or 7d"},
 		{map[string]string{"CLAIM_INTERVAL": "-1s"}, "orchestrator: CLAIM_INTERVAL=-1s: want at least 1ms"},
+		{map[string]string{"DEAD_RETENTION": "1dx"}, "orchestrator: DEAD_RETENTION=1dx: want a duration such as 500ms, 10s, 2m or 7d"},
+		{map[string]string{"DEAD_RETENTION": "5s"}, "orchestrator: DEAD_RETENTION=5s: want at least 1m, or none to keep dead letters for ever"},
 		{map[string]string{"CLAIM_POLL_ONLY": "perhaps"}, "orchestrator: CLAIM_POLL_ONLY=perhaps: want true or false"},
 		{map[string]string{"WORKER_TIMEOUT": "15s"}, "orchestrator: WORKER_TIMEOUT=15s: want at least twice HEARTBEAT_INTERVAL=10s, so that one late heartbeat loses no lease"},
 	} {

@@ -48,7 +48,7 @@ func contractOf(d *Definition) (store.Contract, error) {
 	}
 	return store.Contract{
 		Type: d.Name, Fingerprint: d.Fingerprint, Queue: d.queueName(), Priority: int16(d.Priority),
-		PayloadSchema: schema, ResultSchema: d.ResultSchema, Policy: string(policy),
+		PayloadSchema: schema, ResultSchema: d.ResultSchema, Policy: string(policy), Retention: d.retention(),
 	}, nil
 }
 

@@ -34,7 +34,8 @@ type Definition struct {
 	Timeout  time.Duration // of one attempt; 0 is none
 	Deadline time.Duration // of all attempts together, from run_at; 0 is none
 	TTL      time.Duration // the task expires when it has not started this long after run_at; 0 is none
-	// Retention is how long a finished task is kept; 0 means the engine's default.
+	// Retention is how long a finished task is kept; 0 means [DefaultRetention].
+	// Dead letters have one of their own: [WorkerConfig.DeadRetention].
 	Retention   time.Duration
 	Retry       RetryPolicy
 	Idempotency *Idempotency // nil: no key is derived from the payload
@@ -109,8 +110,9 @@ type Schedule struct {
 
 // Defaults that hold where the spec is silent.
 const (
-	DefaultQueue  = "default"
-	DefaultWindow = 24 * time.Hour // of an idempotency key
+	DefaultQueue     = "default"
+	DefaultWindow    = 24 * time.Hour     // of an idempotency key
+	DefaultRetention = 7 * 24 * time.Hour // of a finished task
 )
 
 func (d *Definition) queueName() string {
@@ -125,6 +127,13 @@ func (d *Definition) window() time.Duration {
 		return DefaultWindow
 	}
 	return d.Idempotency.Window
+}
+
+func (d *Definition) retention() time.Duration {
+	if d.Retention <= 0 {
+		return DefaultRetention
+	}
+	return d.Retention
 }
 
 func (d *Definition) onDuplicate() OnDuplicate {
@@ -149,8 +158,6 @@ func (d *Definition) supported() error {
 		feature = "rate_limit"
 	case d.Deadline > 0:
 		feature = "deadline"
-	case d.Retention > 0:
-		feature = "retention"
 	case d.onDuplicate() == Replace, d.onDuplicate() == Debounce:
 		feature = "idempotency.on_duplicate: " + string(d.onDuplicate())
 	case d.Queue != nil && d.Queue.Total > 0:

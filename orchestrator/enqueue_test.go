@@ -86,7 +86,6 @@ func TestSpecBeyondTheEngineIsRefused(t *testing.T) {
 		"declares concurrency,": func(d *orchestrator.Definition) { d.Concurrency = &orchestrator.Concurrency{Total: 3} },
 		"declares rate_limit,":  func(d *orchestrator.Definition) { d.RateLimit = &orchestrator.RateLimit{Count: 1, Per: time.Second} },
 		"declares deadline,":    func(d *orchestrator.Definition) { d.Deadline = time.Hour },
-		"declares retention,":   func(d *orchestrator.Definition) { d.Retention = time.Hour },
 		"declares idempotency.on_duplicate: replace,": func(d *orchestrator.Definition) {
 			d.Idempotency = &orchestrator.Idempotency{OnDuplicate: orchestrator.Replace}
 		},

@@ -133,8 +133,8 @@ func (f *finisher) write(batch []outcome, run statement) {
 			f.check(batch, ids, run)
 			return
 		case store.NoPartition(err):
-			if err := f.addHistoryDays(); err != nil {
-				f.w.logger.Warn("history has no partition for today and none could be made; trying again", "error", err)
+			if err := f.addHistoryDays(retentionsOf(batch)...); err != nil {
+				f.w.logger.Warn("history has no partition for what has finished and none could be made; trying again", "error", err)
 			}
 		case len(batch) > 1 && (store.RowFault(err) || store.TookTooLong(err)):
 			f.write(batch[:len(batch)/2], run)
@@ -171,10 +171,21 @@ func (f *finisher) ask(question func(context.Context, store.Fence) (bool, error)
 	return question(ctx, o.job.fence)
 }
 
-func (f *finisher) addHistoryDays() error {
+func (f *finisher) addHistoryDays(kept ...time.Duration) error {
 	ctx, cancel := context.WithTimeout(f.ctx, finishTimeout)
 	defer cancel()
-	return f.w.client.store.AddHistoryDays(ctx)
+	return f.w.client.store.AddHistoryDays(ctx, kept...)
+}
+
+// retentionsOf are the retentions of a batch, each once. A contract's row has
+// that of the worker which started last, not of each.
+func retentionsOf(batch []outcome) (kept []time.Duration) {
+	for _, o := range batch {
+		if o.finished != nil && !slices.Contains(kept, o.finished.Kept) {
+			kept = append(kept, o.finished.Kept)
+		}
+	}
+	return kept
 }
 
 // check looks after the rows that the statement left out: somebody else had

@@ -13,6 +13,7 @@ const (
 	recoverBatch = 5_000
 	expireBatch  = 5_000
 	forgetBatch  = 10_000
+	deadsBatch   = 1_000
 	// vacuumThreshold is how many dead rows make the leader vacuum the queue.
 	vacuumThreshold = 50_000
 )
@@ -143,7 +144,8 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 // cleanUp removes what is out of date and makes room for what comes.
 func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 	st := w.client.store
-	for _, prepare := range []func(context.Context) error{st.AddHistoryDays, st.PadTasks} {
+	addHistoryDays := func(ctx context.Context) error { return st.AddHistoryDays(ctx) }
+	for _, prepare := range []func(context.Context) error{addHistoryDays, st.PadTasks} {
 		if err := w.within(ctx, prepare); err != nil {
 			w.failedDuty(ctx, err)
 		}
@@ -151,7 +153,7 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 	for _, duty := range []struct {
 		run   func(context.Context, store.Leadership, int) (int64, error)
 		batch int
-	}{{w.expire, expireBatch}, {st.ForgetKeys, forgetBatch}} {
+	}{{w.expire, expireBatch}, {st.ForgetKeys, forgetBatch}, {w.forgetDead, deadsBatch}} {
 		for {
 			var n int64
 			err := w.within(ctx, func(ctx context.Context) (err error) {
@@ -166,6 +168,7 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 			}
 		}
 	}
+	w.removeHistory(ctx, l)
 	if _, err := st.Vacuum(ctx, vacuumThreshold); err != nil {
 		w.failedDuty(ctx, err)
 	}
@@ -190,4 +193,34 @@ func (w *Worker) failedDuty(ctx context.Context, err error) {
 	if ctx.Err() == nil {
 		w.logger.Warn("upkeep failed; it is tried again at the next turn", "error", err)
 	}
+}
+
+// removeHistory drops the days of history that nobody wants to keep any more.
+func (w *Worker) removeHistory(ctx context.Context, l store.Leadership) {
+	var removed []string
+	err := w.within(ctx, func(ctx context.Context) (err error) {
+		removed, err = w.client.store.RemoveHistory(ctx, l)
+		return err
+	})
+	if len(removed) > 0 {
+		w.logger.Info("removed history whose retention is over", "partitions", removed)
+	}
+	switch {
+	case store.Busy(err):
+		w.logger.Info("somebody reads old history; its removal is tried again at the next clean-up", "error", err)
+	case err != nil:
+		w.failedDuty(ctx, err)
+	}
+}
+
+// forgetDead deletes dead letters that nobody has looked after for so long.
+func (w *Worker) forgetDead(ctx context.Context, l store.Leadership, limit int) (int64, error) {
+	if w.config.DeadRetention < 0 {
+		return 0, nil
+	}
+	n, err := w.client.store.ForgetDead(ctx, l, w.config.DeadRetention, limit)
+	if n > 0 {
+		w.logger.Warn("deleted dead letters whose retention is over", "tasks", n, "kept", w.config.DeadRetention)
+	}
+	return n, err
 }

@@ -129,6 +129,10 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if w.routes, err = newRouting(ctx, w.client, w.mux, config.Queues, w.logger); err != nil {
 		return err
 	}
+	// For the retentions of this mux; the leader sees to it from then on.
+	if err := w.client.store.AddHistoryDays(ctx); err != nil {
+		return err
+	}
 	w.lease = newLease(w)
 	w.finisher = newFinisher(w)
 	w.pool = newPool(w)

@@ -19,7 +19,10 @@ type Contract struct {
 	PayloadSchema string
 	ResultSchema  string // "" for none
 	Policy        string // JSON
-	CreatedAt     time.Time
+	// Retention is how long finished tasks are kept. It is written with the
+	// contract, for the statements that end tasks without a worker.
+	Retention time.Duration
+	CreatedAt time.Time
 }
 
 const contractColumns = `id, task_type, fingerprint, queue, priority, payload_schema::text, coalesce(result_schema::text, ''), policy::text, created_at`
@@ -29,8 +32,8 @@ const findContract = `SELECT id FROM orchestrator.task_contracts WHERE task_type
 // addContract is tried only after findContract, because every try of an
 // INSERT ... ON CONFLICT draws a number.
 const addContract = `
-INSERT INTO orchestrator.task_contracts (task_type, fingerprint, queue, priority, payload_schema, result_schema, policy)
-VALUES ($1, $2, $3, $4, $5::jsonb, nullif($6::text, '')::jsonb, $7::jsonb)
+INSERT INTO orchestrator.task_contracts (task_type, fingerprint, queue, priority, payload_schema, result_schema, policy, retention)
+VALUES ($1, $2, $3, $4, $5::jsonb, nullif($6::text, '')::jsonb, $7::jsonb, $8 * interval '1 microsecond')
 ON CONFLICT (task_type, fingerprint) DO NOTHING`
 
 // ContractID returns the id of a contract and stores the contract first if it
@@ -59,7 +62,8 @@ func (s *Store) contractID(ctx context.Context, db interface {
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return id, wrap("find the contract of "+c.Type, err)
 		}
-		_, err = db.Exec(ctx, s.text(addContract), s.mode, c.Type, c.Fingerprint, c.Queue, c.Priority, c.PayloadSchema, c.ResultSchema, c.Policy)
+		_, err = db.Exec(ctx, s.text(addContract), s.mode, c.Type, c.Fingerprint, c.Queue, c.Priority, c.PayloadSchema, c.ResultSchema, c.Policy,
+			c.Retention.Microseconds())
 		if err != nil {
 			return 0, wrap("store the contract of "+c.Type, err)
 		}
@@ -68,15 +72,16 @@ func (s *Store) contractID(ctx context.Context, db interface {
 
 const updatePolicy = `
 UPDATE orchestrator.task_contracts
-SET queue = $2, priority = $3, policy = $4::jsonb, payload_schema = $5::jsonb, result_schema = nullif($6::text, '')::jsonb
-WHERE id = $1 AND (queue, priority, policy, payload_schema, result_schema)
-    IS DISTINCT FROM ($2, $3, $4::jsonb, $5::jsonb, nullif($6::text, '')::jsonb)`
+SET queue = $2, priority = $3, policy = $4::jsonb, payload_schema = $5::jsonb, result_schema = nullif($6::text, '')::jsonb,
+    retention = $7 * interval '1 microsecond'
+WHERE id = $1 AND (queue, priority, policy, payload_schema, result_schema, retention)
+    IS DISTINCT FROM ($2, $3, $4::jsonb, $5::jsonb, nullif($6::text, '')::jsonb, $7 * interval '1 microsecond')`
 
 // UpdatePolicy notes what does not enter the fingerprint, as the worker that
 // started last has it: the policy, by which the CLI enqueues, and of the
 // schemas descriptions and what is sensitive, by which it shows payloads.
 func (s *Store) UpdatePolicy(ctx context.Context, c Contract) error {
-	_, err := s.exec(ctx, updatePolicy, c.ID, c.Queue, c.Priority, c.Policy, c.PayloadSchema, c.ResultSchema)
+	_, err := s.exec(ctx, updatePolicy, c.ID, c.Queue, c.Priority, c.Policy, c.PayloadSchema, c.ResultSchema, c.Retention.Microseconds())
 	return wrap("update the policy of "+c.Type, err)
 }
 

@@ -17,8 +17,9 @@ type Fence struct {
 // Finished is the end of a task, other than a dead one.
 type Finished struct {
 	Fence
-	State    int16 // StateSucceeded, StateCancelled or StateExpired
-	Attempts int16 // spent in all
+	State    int16         // StateSucceeded, StateCancelled or StateExpired
+	Attempts int16         // spent in all
+	Kept     time.Duration // how long in history
 	Result   string
 	Error    string // JSON object of the last error, or ""
 }
@@ -73,13 +74,13 @@ const joinBack = `FROM gone g FULL JOIN x ON x.id = g.id WHERE coalesce(g.id, 0)
 
 const finish = `
 WITH x AS MATERIALIZED (
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::text[], $7::text[])
-    AS x(id, worker, claim, state, attempts, result, error)),` + held + `,
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::bigint[], $7::text[], $8::text[])
+    AS x(id, worker, claim, state, attempts, kept, result, error)),` + held + `,
 gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held))
     RETURNING ` + finishedColumnsOf + `)
 ` + insertFinished + `
-SELECT ` + finishedValues + `, x.state, x.attempts, nullif(x.result, '')::json,
+SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.state, x.attempts, nullif(x.result, '')::json,
     orchestrator.add_error(g.errors, x.error)
 ` + joinBack + `
 RETURNING id`
@@ -91,7 +92,9 @@ const (
 	insertFinished = `INSERT INTO orchestrator.tasks_finished (
     keep_until, finished_at, id, scheduled_for, enqueued_at, claimed_at, worker_id, claim, run_id, contract, priority,
     queue, step, group_key, trace_parent, payload, metadata, state, attempts, result, errors)`
-	finishedValues = `now() + interval '7 days', now(), g.id, g.scheduled_for, g.enqueued_at, g.claimed_at, g.worker_id, g.claim, g.run_id, g.contract, g.priority,
+	// keptByContract is the keep_until of a row that no worker ends.
+	keptByContract = `now() + (SELECT c.retention FROM orchestrator.task_contracts c WHERE c.id = g.contract)`
+	finishedValues = `now(), g.id, g.scheduled_for, g.enqueued_at, g.claimed_at, g.worker_id, g.claim, g.run_id, g.contract, g.priority,
     g.queue, g.step, g.group_key, g.trace_parent, g.payload, g.metadata`
 )
 
@@ -138,13 +141,13 @@ RETURNING t.id`
 func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
 	n := len(batch)
 	f := newFences(n)
-	states, attempts := make([]int16, n), make([]int16, n)
+	states, attempts, kept := make([]int16, n), make([]int16, n), make([]int64, n)
 	results, errs := make([]string, n), make([]string, n)
 	for i, b := range batch {
 		f.set(i, b.Fence)
-		states[i], attempts[i], results[i], errs[i] = b.State, b.Attempts, b.Result, b.Error
+		states[i], attempts[i], kept[i], results[i], errs[i] = b.State, b.Attempts, b.Kept.Microseconds(), b.Result, b.Error
 	}
-	return s.ids(ctx, "finish", finish, f.ids, f.workers, f.claims, states, attempts, results, errs)
+	return s.ids(ctx, "finish", finish, f.ids, f.workers, f.claims, states, attempts, kept, results, errs)
 }
 
 // Bury moves tasks to the dead letters and returns the ids of those whose
@@ -219,14 +222,14 @@ WITH gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = $1 AND (t.worker_id, t.claim, t.state) IS NOT DISTINCT FROM ($2::bigint, $3::bigint, 1::smallint)
     RETURNING ` + finishedColumnsOf + `)
 ` + insertFinished + `
-SELECT ` + finishedValues + `, 4, g.attempts + 1, nullif($4::text, '')::json, g.errors
+SELECT now() + $5 * interval '1 microsecond', ` + finishedValues + `, 4, g.attempts + 1, nullif($4::text, '')::json, g.errors
 FROM gone g
 RETURNING id`
 
 // CompleteIn finishes a task as succeeded inside the caller's transaction. It
 // returns false when the fence does not hold.
-func (s *Store) CompleteIn(ctx context.Context, tx Querier, f Fence, result string) (bool, error) {
-	rows, closeRows, err := tx.Query(ctx, s.text(completeIn), f.ID, f.Worker, f.Claim, result)
+func (s *Store) CompleteIn(ctx context.Context, tx Querier, f Fence, result string, kept time.Duration) (bool, error) {
+	rows, closeRows, err := tx.Query(ctx, s.text(completeIn), f.ID, f.Worker, f.Claim, result, kept.Microseconds())
 	if err != nil {
 		return false, wrap("complete in a transaction", err)
 	}

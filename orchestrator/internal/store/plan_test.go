@@ -89,12 +89,12 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		{"claim", claim, []any{[]string{"q", "q"}, []int16{100, 0}, beginning, []int64{0, 0}, []int32{100, 100}, 100, 1, []int32{}, 7, 2},
 			[]string{"tasks_ready", "tasks_pkey"}, false},
 		{"lanes", queueLanes, []any{[]string{"q"}, beginning[0], 1, []int32{}}, []string{"tasks_ready"}, false},
-		{"finish", finish, []any{ids, sevens, ones, small, small, texts, texts}, []string{"tasks_pkey"}, false},
+		{"finish", finish, []any{ids, sevens, ones, small, small, ones, texts, texts}, []string{"tasks_pkey"}, false},
 		{"bury", bury, []any{ids, sevens, ones, small, objects, texts}, []string{"tasks_pkey"}, false},
 		{"give back", giveBack, []any{ids[:returnChunk], sevens[:returnChunk], ones[:returnChunk], small[:returnChunk], ones[:returnChunk], texts[:returnChunk]}, []string{"tasks_pkey"}, false},
 		{"disown", disown, []any{7, 1}, []string{"tasks_running", "tasks_pkey"}, true},
 		{"mark started", markStarted, []any{1, 7, 1}, []string{"tasks_pkey"}, false},
-		{"complete in a transaction", completeIn, []any{1, 7, 1, ""}, []string{"tasks_pkey"}, false},
+		{"complete in a transaction", completeIn, []any{1, 7, 1, "", 1}, []string{"tasks_pkey"}, false},
 		{"outcomes", outcomes, []any{ids, beginning[0]}, []string{"tasks_pkey"}, false},
 	} {
 		plan := explain(t, conn, hot.statement, hot.args)

@@ -16,7 +16,7 @@ gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM due)) RETURNING ` + finishedColumnsOf + `),
 moved AS (
 ` + insertFinished + `
-SELECT ` + finishedValues + `, 6, g.attempts, NULL, g.errors
+SELECT ` + keptByContract + `, ` + finishedValues + `, 6, g.attempts, NULL, g.errors
 FROM gone g
 RETURNING contract, queue)` + countMoved
 
@@ -63,24 +63,12 @@ func (s *Store) ForgetKeys(ctx context.Context, l Leadership, limit int) (int64,
 	return s.duty(ctx, l, "forget idempotency keys", forgetKeys, limit)
 }
 
-const addHistoryDays = `
-SELECT orchestrator.add_history_days()`
-
-// AddHistoryDays makes the partitions of history that the next two weeks may need.
-func (s *Store) AddHistoryDays(ctx context.Context) error {
-	_, err := s.exec(ctx, addHistoryDays)
-	return wrap("make partitions of history", err)
-}
-
 // PadTasks sees to it that the queue's table is not so small that the planner
 // would read it whole; a restored or truncated one may be.
 func (s *Store) PadTasks(ctx context.Context) error {
 	_, err := s.exec(ctx, `SELECT orchestrator.pad_tasks()`)
 	return wrap("pad the queue's table", err)
 }
-
-// NoPartition tells whether err says that history has no partition for today.
-func NoPartition(err error) bool { return SQLState(err) == "23514" }
 
 func (s *Store) duty(ctx context.Context, l Leadership, doing, statement string, limit int) (n int64, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
