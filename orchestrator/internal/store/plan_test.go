@@ -95,6 +95,7 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		{"disown", disown, []any{7, 1}, []string{"tasks_running", "tasks_pkey"}, true},
 		{"mark started", markStarted, []any{1, 7, 1}, []string{"tasks_pkey"}, false},
 		{"complete in a transaction", completeIn, []any{1, 7, 1, "", 1}, []string{"tasks_pkey"}, false},
+		{"live of", liveOf, []any{ids}, []string{"tasks_pkey"}, false},
 		{"outcomes", outcomes, []any{ids, beginning[0]}, []string{"tasks_pkey"}, false},
 	} {
 		plan := explain(t, conn, hot.statement, hot.args)
