@@ -85,11 +85,11 @@ CREATE TABLE {{.Schema}}.cancel_requests (
 
 -- How far running tasks have come, as their handlers say.
 CREATE TABLE {{.Schema}}.task_progress (
-    task_id    bigint      PRIMARY KEY,
-    attempt    smallint    NOT NULL,
-    fraction   real        NOT NULL, -- 0 to 1
-    message    text        NOT NULL DEFAULT '',
-    updated_at timestamptz NOT NULL DEFAULT now()
+    task_id    bigint           PRIMARY KEY,
+    attempt    smallint         NOT NULL,
+    fraction   double precision NOT NULL, -- 0 to 1
+    message    text             NOT NULL DEFAULT '',
+    updated_at timestamptz      NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
 
 -- Each version of each schedule that a spec has declared, numbered as they are

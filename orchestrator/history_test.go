@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -241,5 +240,5 @@ func TestOldDeadLettersAreForgotten(t *testing.T) {
 	_, err = client.TaskInfo(t.Context(), ids[3])
 	require.NoError(t, err)
 	_, err = result(t, client.Lookup(echo, ids[0]))
-	require.True(t, errors.Is(err, orchestrator.ErrNotFound))
+	require.ErrorIs(t, err, orchestrator.ErrNotFound)
 }

@@ -42,6 +42,7 @@ type TaskInfo struct {
 	LimitKey    string            `json:"limit_key,omitzero"` // of its concurrency limit; "" without one, or when finished
 	TraceParent string            `json:"trace_parent,omitzero"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
+	Progress    Progress          `json:"progress,omitzero"` // of the last attempt, while live
 	Payload     json.RawMessage   `json:"payload"`
 	Result      json.RawMessage   `json:"result,omitempty"`
 	// Errors are those of the newest 25 unsuccessful attempts, oldest first.
@@ -170,7 +171,7 @@ func (c *Client) taskInfos(ctx context.Context, rows []store.TaskRow) ([]TaskInf
 		}
 		infos[i] = taskInfoOf(row, policy.maxAttempts())
 	}
-	return infos, nil
+	return infos, c.addProgress(ctx, infos)
 }
 
 func taskInfoOf(row store.TaskRow, maxAttempts int) TaskInfo {

@@ -153,7 +153,7 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 	for _, duty := range []struct {
 		run   func(context.Context, store.Leadership, int) (int64, error)
 		batch int
-	}{{w.expire, expireBatch}, {st.ForgetKeys, forgetBatch}, {w.forgetDead, deadsBatch}} {
+	}{{w.expire, expireBatch}, {st.ForgetKeys, forgetBatch}, {w.forgetDead, deadsBatch}, {st.ForgetProgress, forgetBatch}} {
 		for {
 			var n int64
 			err := w.within(ctx, func(ctx context.Context) (err error) {

@@ -38,6 +38,7 @@ type Worker struct {
 	lease    *lease
 	pool     *pool
 	finisher *finisher
+	progress *progressLog
 	claimer  *claimer
 	metrics  sync.Map // [2]string{type, queue} -> *telemetry.TaskMetrics
 }
@@ -135,6 +136,7 @@ func (w *Worker) prepare(ctx context.Context) error {
 	}
 	w.lease = newLease(w)
 	w.finisher = newFinisher(w)
+	w.progress = newProgressLog(w)
 	w.pool = newPool(w)
 	w.claimer = newClaimer(w)
 	return nil
@@ -163,6 +165,7 @@ func (w *Worker) drain(stopHandlers context.CancelCauseFunc) {
 		}
 	}
 	w.finisher.close()
+	w.progress.close()
 }
 
 func waitFor(done <-chan struct{}, d time.Duration) bool {

@@ -284,6 +284,22 @@ func TestTasks(t *testing.T) {
 	require.Equal(t, "hunter2", objects(t, tt.good(t, "tasks", "list", "--json", "--reveal"))[4]["payload"].(map[string]any)["token"])
 }
 
+func TestTasksShowProgress(t *testing.T) {
+	t.Parallel()
+	client, tt := database(t)
+	id := send(t, client, "ada@example.com")
+	_, err := client.DB().ExecContext(t.Context(), `
+		UPDATE orchestrator.tasks SET state = 1, worker_id = 77, claim = 1, claimed_at = now();
+		INSERT INTO orchestrator.task_progress (task_id, attempt, fraction, message) SELECT id, 1, 0.4249, E'row 7\n of 16' FROM orchestrator.tasks`)
+	require.NoError(t, err)
+	text := stable(tt.good(t, "tasks", "show", id.String()))
+	require.Contains(t, text, "\nprogress  42%  row 7 of 16\n  attempt 1, AGE ago\n")
+	require.Contains(t, stable(tt.good(t, "tasks", "list")), "  42%, claimed AGE ago\n")
+	var task map[string]any
+	require.NoError(t, json.Unmarshal([]byte(tt.good(t, "tasks", "show", "--json", id.String())), &task))
+	require.Equal(t, []string{"at", "attempt", "fraction", "message"}, keys(task["progress"].(map[string]any)))
+}
+
 func TestTasksShow(t *testing.T) {
 	t.Parallel()
 	client, tt := database(t)

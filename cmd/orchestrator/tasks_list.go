@@ -56,6 +56,9 @@ func whenCell(now time.Time, t *orchestrator.TaskInfo) string {
 	case !t.FinishedAt.IsZero():
 		return "ended " + age(now, t.FinishedAt)
 	case t.State == orchestrator.Running:
+		if t.Progress.Attempt > 0 {
+			return percent(t.Progress.Fraction) + ", claimed " + age(now, t.ClaimedAt)
+		}
 		return "claimed " + age(now, t.ClaimedAt)
 	case t.State == orchestrator.Ready:
 		return "now"
@@ -64,6 +67,9 @@ func whenCell(now time.Time, t *orchestrator.TaskInfo) string {
 	}
 	return age(now, t.RunAt)
 }
+
+// percent never rounds up to what is done.
+func percent(fraction float64) string { return fmt.Sprintf("%d%%", int(fraction*100)) }
 
 // stateList is the value of --state, comma-separated or repeated.
 type stateList []orchestrator.State

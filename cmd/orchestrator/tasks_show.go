@@ -85,6 +85,10 @@ func (c *cli) printTask(now time.Time, t *orchestrator.TaskInfo) {
 	moment("expires", t.ExpiresAt)
 	moment("deadline", t.DeadlineAt)
 	moment("last claimed", t.ClaimedAt)
+	if p := t.Progress; p.Attempt > 0 {
+		line("progress", strings.TrimRight(percent(p.Fraction)+"  "+oneLine(p.Message, 200), " "))
+		line("", fmt.Sprintf("attempt %d, %s", p.Attempt, age(now, p.At)))
+	}
 	moment("ended", t.FinishedAt)
 	if t.Worker != 0 {
 		line("last worker", strconv.FormatInt(t.Worker, 10))

@@ -95,6 +95,9 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		{"disown", disown, []any{7, 1}, []string{"tasks_running", "tasks_pkey"}, true},
 		{"mark started", markStarted, []any{1, 7, 1}, []string{"tasks_pkey"}, false},
 		{"complete in a transaction", completeIn, []any{1, 7, 1, "", 1}, []string{"tasks_pkey"}, false},
+		{"progress", setProgress, []any{ids, sevens, ones, small, make([]int32, 1000), texts}, []string{"tasks_pkey"}, true},
+		{"progress of", progressOf, []any{ids[:1]}, []string{"tasks_pkey"}, false},
+		{"forget progress", forgetProgress, []any{1000}, []string{"tasks_pkey"}, false},
 		{"live of", liveOf, []any{ids}, []string{"tasks_pkey"}, false},
 		{"outcomes", outcomes, []any{ids, beginning[0]}, []string{"tasks_pkey"}, false},
 	} {
