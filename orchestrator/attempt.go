@@ -32,6 +32,9 @@ const (
 	CodeTimeout Code = "timeout" // the attempt ran longer than its timeout
 	CodePanic   Code = "panic"   // the handler panicked
 	CodeCrashed Code = "crashed" // the worker process died with it
+	// CodeCancelled is of a task that somebody cancelled, with the reason as
+	// its message.
+	CodeCancelled Code = "cancelled"
 )
 
 // ErrTimeout is the cause of a handler's cancelled context when its attempt
@@ -74,8 +77,12 @@ func (w *Worker) work(j *job) {
 	}
 	a := &attempt{w: w, job: j}
 	raw := &Raw{Meta: j.meta(a), Payload: j.Payload}
-	ctx, cancel := j.context()
-	defer cancel()
+	ctx, stop, release := w.contextOf(j)
+	defer release()
+	if !w.pool.begin(ctx, j, stop) {
+		w.cancelUnstarted(j)
+		return
+	}
 	ctx = w.client.tracing.WithBaggage(ctx, raw.Metadata[metadataBaggage])
 	ctx, a.span = w.client.tracing.Process(ctx, j.trace())
 	a.traceID = w.client.tracing.TraceID(a.span)
@@ -147,7 +154,7 @@ func (w *Worker) begin(j *job) bool {
 func (j *job) meta(a *attempt) Meta {
 	m := Meta{
 		ID: TaskID(j.ID), Type: j.route.definition.Name, Queue: j.Queue, Priority: int(j.Priority),
-		Attempt: int(j.Attempts) + 1, MaxAttempts: j.maxAttempts(),
+		Attempt: int(j.Attempts) + 1, MaxAttempts: a.w.maxAttemptsOf(j),
 		EnqueuedAt: j.EnqueuedAt, ScheduledFor: j.ScheduledFor, attempt: a,
 	}
 	if len(j.Metadata) > 0 {
@@ -166,13 +173,16 @@ func (j *job) trace() telemetry.Attempt {
 	}
 }
 
-// context is the handler's: it ends with the attempt's timeout, with the
-// lease, and with the worker's patience at a shutdown.
-func (j *job) context() (context.Context, context.CancelFunc) {
-	if timeout := j.timeout(); timeout > 0 {
-		return context.WithTimeoutCause(j.session.handlers, timeout, ErrTimeout)
+// contextOf is the handler's context: it ends with the attempt's timeout, with
+// the lease, with the worker's patience at a shutdown, and by stop.
+func (w *Worker) contextOf(j *job) (ctx context.Context, stop context.CancelCauseFunc, end func()) {
+	ctx, stop = context.WithCancelCause(j.session.handlers)
+	timeout := w.timeoutOf(j)
+	if timeout <= 0 {
+		return ctx, stop, func() { stop(nil) }
 	}
-	return context.WithCancel(j.session.handlers)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrTimeout)
+	return ctx, stop, func() { cancel(); stop(nil) }
 }
 
 // expired tells whether the task's ttl is over, by the database's time of the
@@ -181,14 +191,22 @@ func (j *job) expired() bool {
 	return j.TimeToLive < 0 || j.TimeToLive > 0 && time.Since(j.claimed) >= j.TimeToLive
 }
 
-func (j *job) maxAttempts() int {
+// maxAttemptsOf is how many attempts the task has, now.
+func (w *Worker) maxAttemptsOf(j *job) int {
+	if policy := w.control.policy(j.route.definition.Name); policy != nil && policy.MaxAttempts > 0 {
+		return policy.MaxAttempts
+	}
 	if j.MaxAttempts > 0 {
 		return int(j.MaxAttempts)
 	}
 	return j.route.definition.Retry.maxAttempts()
 }
 
-func (j *job) timeout() time.Duration {
+// timeoutOf is the timeout of an attempt that starts now.
+func (w *Worker) timeoutOf(j *job) time.Duration {
+	if policy := w.control.policy(j.route.definition.Name); policy != nil && policy.Timeout != nil {
+		return *policy.Timeout
+	}
 	switch {
 	case j.TimeoutMS > 0:
 		return time.Duration(j.TimeoutMS) * time.Millisecond

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
@@ -16,6 +17,9 @@ type claimer struct {
 	lanes *lanes
 	// woken has one place: wakeups that arrive together are one.
 	woken chan struct{}
+
+	// again says that the lanes are to be looked at from their beginning.
+	again atomic.Bool
 
 	mu     sync.Mutex
 	hinted map[lane]bool // lanes said to have new tasks since the last turn
@@ -48,6 +52,12 @@ func (c *claimer) wake(l lane) {
 	c.mu.Lock()
 	c.hinted[l] = true
 	c.mu.Unlock()
+	signal(c.woken)
+}
+
+// lookAgain says that tasks which were paused may be claimed.
+func (c *claimer) lookAgain() {
+	c.again.Store(true)
 	signal(c.woken)
 }
 
@@ -127,6 +137,9 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		return awaitRoom, nil // what there is to claim is looked up when there is room
 	}
 	hinted, due := c.signals()
+	if c.again.Swap(false) {
+		c.lanes.forget()
+	}
 	c.lanes.hint(hinted)
 	if err := c.lanes.lookBack(ctx, due); err != nil {
 		return 0, err

@@ -45,10 +45,14 @@ func (w *Worker) conclude(ctx context.Context, a *attempt, result []byte, err er
 			Kept: j.route.definition.retention(), Result: string(result)}}}
 	}
 	cause := context.Cause(ctx)
+	request := w.pool.request(j)
 	switch {
 	case errors.Is(cause, ErrLeaseLost):
 		a.log().Warn("handler ended after its lease was lost; its outcome is not accepted")
 		return conclusion{label: telemetry.LeaseLost, err: cause}
+	case request != nil:
+		a.log().Info("task cancelled", "reason", request.Reason, "error", err)
+		return conclusion{write: true, label: telemetry.Cancelled, code: CodeCancelled, err: cause, outcome: cancelledBy(request, j, j.Attempts+1)}
 	case errors.Is(cause, ErrShutdown):
 		a.log().Info("handler cancelled by the shutdown; its task is given back")
 		return conclusion{write: true, label: telemetry.Released, err: cause, outcome: giveBack(j)}
@@ -84,7 +88,8 @@ func checkResult(result []byte) error {
 func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 	timedOut := errors.Is(context.Cause(ctx), ErrTimeout)
 	j, number := a.job, int(a.job.Attempts)+1
-	v := j.route.definition.Retry.judge(number, j.maxAttempts(), err, timedOut)
+	policy, maxAttempts := w.retryOf(j), w.maxAttemptsOf(j)
+	v := policy.judge(number, maxAttempts, err, timedOut)
 	failure := newAttemptError(number, v.code, err)
 	failure.Trace = w.client.tracing.Traceparent(a.span)
 	text := errorJSON(failure)
@@ -104,14 +109,14 @@ func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 			Kept: j.route.definition.retention(), Error: text}
 	case Dead:
 		level := slog.LevelError
-		if j.route.definition.Retry.givesUpOn(v.code) {
+		if policy.givesUpOn(v.code) {
 			level = slog.LevelWarn // the spec foresees it
 		}
 		log.Log(ctx, level, "task is dead", "error", err)
 		end.label = telemetry.Dead
 		end.outcome.buried = &store.Buried{Fence: j.fence, Attempts: j.Attempts + 1, Error: text, Code: cut(string(v.code), maxErrorCode)}
 	default:
-		log.Warn("attempt failed; it will be retried", "error", err, "retry_in", v.delay.Round(time.Millisecond), "max_attempts", j.maxAttempts())
+		log.Warn("attempt failed; it will be retried", "error", err, "retry_in", v.delay.Round(time.Millisecond), "max_attempts", maxAttempts)
 		end.label = telemetry.Retried
 		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts + 1, Delay: v.delay, Error: text}
 	}

@@ -19,8 +19,13 @@ var (
 	ErrLeaseLost = errors.New("orchestrator: lease lost")
 	// ErrUnknownTask says that no contract of that name is stored.
 	ErrUnknownTask = errors.New("orchestrator: unknown task type")
+	// ErrUnknownQueue matches every [*UnknownQueueError].
+	ErrUnknownQueue = errors.New("orchestrator: unknown queue")
 	// ErrPayloadTooLarge says that a payload is over [MaxPayloadSize].
 	ErrPayloadTooLarge = errors.New("orchestrator: payload too large")
+	// ErrCancelled is the cause of a handler's cancelled context when somebody
+	// has cancelled its task; the cause's text has the reason.
+	ErrCancelled = errors.New("orchestrator: task cancelled")
 	// ErrShutdown is the cause of a handler's cancelled context when the
 	// worker stops before the handler has ended.
 	ErrShutdown = errors.New("orchestrator: worker is shutting down")

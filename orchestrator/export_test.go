@@ -1,5 +1,7 @@
 package orchestrator
 
+import "time"
+
 // RawRequest is what EnqueueRaw makes of a payload whose contract is d.
 func RawRequest(d *Definition, payload []byte) (Request, error) {
 	stored, err := contractOf(d)
@@ -21,3 +23,6 @@ var ListenAddr = listenAddr
 
 // Checked is the config with its defaults.
 func (c WorkerConfig) Checked() (WorkerConfig, error) { return c.withDefaults() }
+
+// AbandonAfter sets when a worker says that a handler ignores its context.
+func (w *Worker) AbandonAfter(d time.Duration) { w.abandonAfter = d }

@@ -20,8 +20,9 @@ import (
 //
 // It belongs to one goroutine, the claimer's.
 type lanes struct {
-	routes *routing
-	store  *store.Store
+	routes  *routing
+	store   *store.Store
+	control *control
 
 	cursors  map[lane]*cursor
 	turn     int       // rotates queues of equal priority
@@ -50,7 +51,7 @@ const (
 )
 
 func newLanes(w *Worker) *lanes {
-	return &lanes{routes: w.routes, store: w.client.store, cursors: map[lane]*cursor{}}
+	return &lanes{routes: w.routes, store: w.client.store, control: w.control, cursors: map[lane]*cursor{}}
 }
 
 // request asks for what there is room for, most urgent lanes first. Queues of
@@ -150,7 +151,7 @@ func (ls *lanes) lookBack(ctx context.Context, soon bool) error {
 		return nil
 	}
 	known := ls.routes.contracts.Load()
-	heads, now, err := ls.store.Lanes(ctx, ls.routes.names, ls.since(level), store.ClaimRequest{Known: known.newest, Foreign: known.foreign})
+	heads, now, err := ls.store.Lanes(ctx, ls.control.open(ls.routes.names), ls.since(level), store.ClaimRequest{Known: known.newest, Foreign: known.foreign})
 	if err != nil {
 		return err
 	}
@@ -192,11 +193,17 @@ func (ls *lanes) since(level int) time.Time {
 	return since
 }
 
+// anyReady tells whether there may be tasks in a lane that is not paused.
 func (ls *lanes) anyReady() bool {
-	for _, cur := range ls.cursors {
-		if cur.ready {
+	current := ls.control.current.Load()
+	for l, cur := range ls.cursors {
+		if cur.ready && !current.queues[l.queue].Paused {
 			return true
 		}
 	}
 	return false
 }
+
+// forget makes the next look back go to the beginning: what was paused may lie
+// anywhere behind the cursors.
+func (ls *lanes) forget() { ls.lookedAt = [lookBackLevels]time.Time{} }

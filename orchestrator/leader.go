@@ -14,6 +14,7 @@ const (
 	expireBatch  = 5_000
 	forgetBatch  = 10_000
 	deadsBatch   = 1_000
+	settleBatch  = 1_000
 	// vacuumThreshold is how many dead rows make the leader vacuum the queue.
 	vacuumThreshold = 50_000
 )
@@ -39,6 +40,11 @@ func (w *Worker) lead(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-w.leaderWanted:
+			if l.leads {
+				l.settleCancelled(ctx)
+				continue
+			}
 		case <-timer.C:
 		}
 		timer.Reset(tick)
@@ -70,6 +76,7 @@ func (l *leader) turn(ctx context.Context) {
 		return
 	}
 	w.recover(ctx, leadership)
+	l.settleCancelled(ctx)
 	l.depth.measure(ctx)
 	if time.Since(l.cleaned) >= w.config.CleanupInterval {
 		l.cleaned = time.Now()
@@ -100,6 +107,7 @@ func (l *leader) set(leads bool) {
 		return
 	}
 	l.leads = leads
+	l.w.leads.Store(leads)
 	l.w.logger.Info("leadership changed", "leads", leads, "epoch", l.leadership.Epoch)
 	l.w.client.metrics.Leads(leads)
 }
@@ -120,7 +128,7 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 	for limit := recoverBatch; ; {
 		var r store.Recovery
 		err := w.within(ctx, func(ctx context.Context) (err error) {
-			r, err = w.client.store.Recover(ctx, l, limit, w.routes.maxAttempts)
+			r, err = w.client.store.Recover(ctx, l, limit, w.maxAttempts)
 			return err
 		})
 		if err != nil {
@@ -132,12 +140,34 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 		}
 		w.client.metrics.Recovered(len(r.Workers), r.Back, r.Dead)
 		w.countMoved(r.DeadOf, telemetry.Dead)
-		if len(r.Workers) > 0 || r.Back+r.Dead > 0 {
-			w.logger.Warn("recovered the tasks of dead workers", "workers", r.Workers, "back", r.Back, "dead", r.Dead)
+		cancelled := w.countMoved(r.Cancelled, telemetry.Cancelled)
+		if len(r.Workers) > 0 || r.Back+r.Dead+cancelled > 0 {
+			w.logger.Warn("recovered the tasks of dead workers", "workers", r.Workers, "back", r.Back, "dead", r.Dead, "cancelled", cancelled)
 		}
-		if r.Back+r.Dead < limit {
+		if r.Back+r.Dead+cancelled < limit {
 			return
 		}
+	}
+}
+
+// settleCancelled looks after cancel requests whose task nobody runs.
+func (l *leader) settleCancelled(ctx context.Context) {
+	for {
+		var settled int
+		err := l.w.within(ctx, func(ctx context.Context) error {
+			gone, n, err := l.w.client.store.SettleCancelled(ctx, l.leadership, settleBatch)
+			l.w.countMoved(gone, telemetry.Cancelled)
+			settled = n
+			return err
+		})
+		if err != nil {
+			l.w.failedDuty(ctx, err)
+			return
+		}
+		if settled < settleBatch {
+			return
+		}
+		l.w.client.results.finished()
 	}
 }
 

@@ -76,7 +76,7 @@ func (l *lease) register(ctx context.Context) error {
 	host, _ := os.Hostname() // only for people to read
 	sent := l.clock()
 	if _, err := l.w.client.store.Register(ctx, store.Worker{
-		ID: id, Lease: l.w.config.WorkerTimeout, Slots: l.w.pool.size, PID: os.Getpid(), Host: host,
+		ID: id, Lease: l.w.config.WorkerTimeout, Slots: l.w.pool.slotsNow(), PID: os.Getpid(), Host: host,
 		Version: Version(), Queues: l.w.routes.names,
 	}); err != nil {
 		return err
@@ -157,7 +157,7 @@ func (l *lease) heartbeat(ctx context.Context, s *session) (alive bool, err erro
 			return false, err
 		}
 	}
-	return l.w.client.store.Heartbeat(ctx, l.conn, s.id, l.w.pool.busy(), l.idle.Load(), l.draining.Load())
+	return l.w.client.store.Heartbeat(ctx, l.conn, s.id, l.w.pool.slotsNow(), l.w.pool.busy(), l.idle.Load(), l.draining.Load())
 }
 
 // lose cancels everything that runs under s.

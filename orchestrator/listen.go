@@ -3,6 +3,8 @@ package orchestrator
 import (
 	"context"
 	"time"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
 // listen turns notifications into wakeups until ctx ends. It is a convenience:
@@ -35,12 +37,15 @@ func (w *Worker) listenOnce(ctx context.Context, connected func()) error {
 		return err
 	}
 	connected()
+	w.control.wake() // for what it was not told of meanwhile
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		if l, ok := parseLane(n.Payload); ok {
+		if n.Payload == store.ControlChanged {
+			w.control.wake()
+		} else if l, ok := parseLane(n.Payload); ok {
 			w.wake(map[lane]struct{}{l: {}})
 		}
 	}

@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"sync"
@@ -20,6 +21,13 @@ type job struct {
 	claimed time.Time     // by this process's monotonic clock
 	waited  time.Duration // from when it was ready to the claim, by the database's
 	metrics *telemetry.TaskMetrics
+
+	// The pool's mutex guards the rest.
+	ctx       context.Context // the handler's; nil before it begins
+	stop      context.CancelCauseFunc
+	requested *store.CancelRequest // somebody wants it cancelled
+	ended     time.Time            // when ctx was first seen to have ended
+	stuck     bool                 // its handler goes on all the same
 }
 
 // pool runs jobs, each in a goroutine that takes the next one when it is done.
@@ -41,24 +49,32 @@ type pool struct {
 	// is not yet plain.
 	suspectRuns bool
 	closed      bool
+	settings    *settings     // what people have changed
+	counted     bool          // in the metric of slots
 	idleSignal  chan struct{} // closed when the pool is closed and nothing runs
 	prefetch    prefetch
 }
 
 // slots is one queue's share of the pool.
 type slots struct {
-	limit   int
+	declared  int // limit per worker as the spec has it
+	perWorker int // as it is now
+	// total says that the queue is limited over all workers, granted how many
+	// of that are this worker's.
+	total   bool
+	granted int
 	running int
 	buffer  []*job // highest priority first, then as claimed
 }
 
 func newPool(w *Worker) *pool {
 	p := &pool{w: w, room: make(chan struct{}, 1), queues: map[string]*slots{}, active: map[*job]struct{}{}, idleSignal: make(chan struct{})}
+	p.settings = &settings{}
 	for _, q := range w.routes.queues {
 		// A queue without a limit of its own may fill the pool that somebody
 		// has given a size.
 		limit := cmp.Or(q.PerWorker, w.config.PoolSize, DefaultQueueConcurrency)
-		p.queues[q.Name] = &slots{limit: limit}
+		p.queues[q.Name] = &slots{declared: limit, perWorker: limit, total: q.Total > 0}
 		p.size += limit
 	}
 	if w.config.PoolSize > 0 {
@@ -81,10 +97,11 @@ func (p *pool) wants() (perQueue map[string]int, total int) {
 	}
 	perQueue = make(map[string]int, len(p.queues))
 	for name, s := range p.queues {
-		if len(s.buffer) > ahead/2 {
+		limit := s.limit()
+		if len(s.buffer) > ahead/2 || limit == 0 || p.settings.queues[name].Paused {
 			continue
 		}
-		if n := min(total, s.limit-s.running-len(s.buffer)+ahead); n > 0 {
+		if n := min(total, limit-s.running-len(s.buffer)+ahead); n > 0 {
 			perQueue[name] = n
 		}
 	}
@@ -92,7 +109,8 @@ func (p *pool) wants() (perQueue map[string]int, total int) {
 }
 
 // add takes claimed jobs in and starts as many as there are slots for. It
-// returns those that it cannot take, because the pool is closed.
+// returns those that it cannot take, because the pool is closed or they have
+// been paused since they were asked for.
 func (p *pool) add(jobs []*job) (refused []*job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,6 +119,10 @@ func (p *pool) add(jobs []*job) (refused []*job) {
 	}
 	touched := map[*slots]bool{}
 	for _, j := range jobs {
+		if p.paused(j) {
+			refused = append(refused, j)
+			continue
+		}
 		p.buffered++
 		if j.Suspect {
 			p.suspects = append(p.suspects, j)
@@ -119,7 +141,7 @@ func (p *pool) add(jobs []*job) (refused []*job) {
 	for j := p.take(); j != nil; j = p.take() {
 		go p.run(j)
 	}
-	return nil
+	return refused
 }
 
 // run works j and then whatever is next, until nothing is.
@@ -135,6 +157,7 @@ func (p *pool) done(j *job) (next *job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.active, j)
+	p.returned(j)
 	s := p.queues[j.Queue]
 	s.running--
 	if j.Suspect {
@@ -160,7 +183,7 @@ func (p *pool) take() *job {
 	}
 	var best *slots
 	for _, s := range p.queues {
-		if len(s.buffer) > 0 && s.running < s.limit && (best == nil || s.buffer[0].Priority > best.buffer[0].Priority) {
+		if len(s.buffer) > 0 && s.running < s.limit() && (best == nil || s.buffer[0].Priority > best.buffer[0].Priority) {
 			best = s
 		}
 	}
@@ -180,7 +203,7 @@ func (p *pool) takeSuspect() *job {
 		return nil
 	}
 	for i, j := range p.suspects {
-		if s := p.queues[j.Queue]; s.running < s.limit {
+		if s := p.queues[j.Queue]; s.running < s.limit() {
 			p.suspects = slices.Delete(p.suspects, i, i+1)
 			p.suspectRuns = true
 			return p.activate(j, s)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/contract"
@@ -22,15 +24,22 @@ type routing struct {
 
 	// contracts changes when new ones appear in the database.
 	contracts atomic.Pointer[knownContracts]
-	refused   map[int32]bool // contracts that were warned about
+	mu        sync.Mutex      // held to change contracts
+	paused    map[string]bool // task types; guarded by mu
+	refused   map[int32]bool  // contracts that were warned about
 	logger    *slog.Logger
 }
 
 type knownContracts struct {
 	byID map[int32]*route
-	// newest and foreign describe the same set to the database.
+	// newest and foreign describe the same set to the database, without what
+	// is paused.
 	newest  int32
 	foreign []int32
+	// unknown are the foreign ones that are not only paused.
+	unknown []int32
+	// types are the names of every contract's task type, known or not.
+	types map[int32]string
 	// attempts are the max_attempts of every contract there is, known or not,
 	// for the leader.
 	attempts map[int32]int16
@@ -89,12 +98,13 @@ func (r *routing) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := &knownContracts{byID: map[int32]*route{}, foreign: []int32{}, attempts: map[int32]int16{}}
+	known := &knownContracts{byID: map[int32]*route{}, types: map[int32]string{}, attempts: map[int32]int16{}}
 	for _, stored := range all {
 		definition, err := definitionOf(stored)
 		if err != nil {
 			return err
 		}
+		known.types[stored.ID] = stored.Type
 		known.attempts[stored.ID] = int16(definition.Retry.maxAttempts())
 		if one := r.accepts(stored, definition); one != nil {
 			known.byID[stored.ID] = one
@@ -103,28 +113,48 @@ func (r *routing) refresh(ctx context.Context) error {
 	}
 	for _, stored := range all {
 		if stored.ID < known.newest && known.byID[stored.ID] == nil {
-			known.foreign = append(known.foreign, stored.ID)
+			known.unknown = append(known.unknown, stored.ID)
 		}
 	}
-	r.contracts.Store(known)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.contracts.Store(known.without(r.paused))
 	return nil
+}
+
+// without returns known with the contracts of paused types among the foreign.
+func (k knownContracts) without(paused map[string]bool) *knownContracts {
+	k.foreign = append([]int32{}, k.unknown...)
+	for id := range k.byID {
+		if paused[k.types[id]] {
+			k.foreign = append(k.foreign, id)
+		}
+	}
+	return &k
+}
+
+// pauseTypes leaves the tasks of some types alone, and only of those.
+func (r *routing) pauseTypes(types map[string]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if maps.Equal(types, r.paused) {
+		return
+	}
+	r.paused = types
+	r.contracts.Store(r.contracts.Load().without(types))
 }
 
 // shun leaves the tasks of a contract alone until the next refresh. Contract
 // ids are drawn before their rows can be seen, so one that is lower than the
 // newest known may have been missed. The route it returns has no handler.
 func (r *routing) shun(contract int32) *route {
-	for {
-		known := r.contracts.Load()
-		if slices.Contains(known.foreign, contract) {
-			return &route{definition: &Definition{Name: "unknown"}}
-		}
-		next := *known
-		next.foreign = append(slices.Clone(known.foreign), contract)
-		if r.contracts.CompareAndSwap(known, &next) {
-			return &route{definition: &Definition{Name: "unknown"}}
-		}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := *r.contracts.Load(); !slices.Contains(known.unknown, contract) {
+		known.unknown = append(slices.Clone(known.unknown), contract)
+		r.contracts.Store(known.without(r.paused))
 	}
+	return &route{definition: &Definition{Name: "unknown"}}
 }
 
 // accepts returns the route for tasks of a stored contract, nil when this
@@ -183,9 +213,17 @@ func (r *routing) chooseQueues(names []string) error {
 	return nil
 }
 
-// maxAttempts is what a contract says about its tasks.
-func (r *routing) maxAttempts(contract int32) int16 {
-	if n, ok := r.contracts.Load().attempts[contract]; ok {
+// maxAttempts is how many attempts a task of a contract has; own is its own
+// number, 0 for none.
+func (w *Worker) maxAttempts(contract int32, own int16) int16 {
+	known := w.routes.contracts.Load()
+	if policy := w.control.policy(known.types[contract]); policy != nil && policy.MaxAttempts > 0 {
+		return int16(policy.MaxAttempts)
+	}
+	if own > 0 {
+		return own
+	}
+	if n, ok := known.attempts[contract]; ok {
 		return n
 	}
 	return DefaultMaxAttempts

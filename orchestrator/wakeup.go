@@ -44,6 +44,8 @@ func lanesOf(tasks []store.NewTask) map[lane]struct{} {
 // polls.
 type wakeups struct {
 	notify *groupcommit.Group[lane]
+	// control tells workers to read their settings.
+	control *groupcommit.Group[struct{}]
 
 	mu      sync.RWMutex
 	workers map[*Worker]struct{}
@@ -69,7 +71,25 @@ func newWakeups(c *Client) *wakeups {
 			}
 		}
 	})
+	w.control = groupcommit.New(func([]struct{}) {
+		ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
+		defer cancel()
+		if err := c.store.NotifyControl(ctx); err != nil {
+			c.logger.Debug("workers were not notified of a change and will poll", "error", err)
+		}
+	})
 	return w
+}
+
+// changed is called when something has changed that workers read by
+// themselves, but should know at once.
+func (w *wakeups) changed() {
+	w.mu.RLock()
+	for worker := range w.workers {
+		worker.control.wake()
+	}
+	w.mu.RUnlock()
+	w.control.Add(struct{}{})
 }
 
 // enqueued is called after the tasks' commit, never in their transaction:
@@ -98,4 +118,7 @@ func (w *wakeups) remove(worker *Worker) {
 	delete(w.workers, worker)
 }
 
-func (w *wakeups) close() { w.notify.Wait() }
+func (w *wakeups) close() {
+	w.notify.Wait()
+	w.control.Wait()
+}

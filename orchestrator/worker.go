@@ -21,6 +21,7 @@ import (
 //	   ▲                    │ one goroutine a running task
 //	   └──── room ──────────┘
 //
+//	control: what people change at run time: pauses, limits, policies, cancels
 //	lease: heartbeats on a connection of its own; cancels all handlers
 //	       when the lease is lost
 //	leader: while elected, recovers the tasks of dead workers and keeps
@@ -33,6 +34,10 @@ type Worker struct {
 	config WorkerConfig
 	logger *slog.Logger
 
+	// abandonAfter is how long a handler whose context has ended may go on
+	// before the worker says so.
+	abandonAfter time.Duration
+
 	used     atomic.Bool
 	routes   *routing
 	lease    *lease
@@ -40,13 +45,18 @@ type Worker struct {
 	finisher *finisher
 	progress *progressLog
 	claimer  *claimer
-	metrics  sync.Map // [2]string{type, queue} -> *telemetry.TaskMetrics
+	control  *control
+	// leaderWanted says that nobody leads, or that there is something for the
+	// leader to do.
+	leaderWanted chan struct{}
+	leads        atomic.Bool // as the leader's goroutine saw it last
+	metrics      sync.Map    // [2]string{type, queue} -> *telemetry.TaskMetrics
 }
 
 // NewWorker returns a worker for the task types registered in mux. Problems of
 // mux or config are reported by [Worker.Run].
 func NewWorker(client *Client, mux *Mux, config WorkerConfig) *Worker {
-	return &Worker{client: client, mux: mux, config: config}
+	return &Worker{client: client, mux: mux, config: config, abandonAfter: abandonAfter}
 }
 
 // Run works tasks until ctx is cancelled, and then drains: it claims nothing
@@ -85,15 +95,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stopBackground()
 	var upkeep errgroup.Group
 	upkeep.Go(func() error { w.lease.run(background); return nil })
+	upkeep.Go(func() error { w.control.run(background); return nil })
 
-	w.client.metrics.Slots(w.pool.size)
-	defer w.client.metrics.Slots(-w.pool.size)
+	defer w.pool.count()()
 	w.client.wakeups.add(w)
 	var claiming errgroup.Group
 	claiming.Go(func() error { w.claimer.run(ctx); return nil })
 	claiming.Go(func() error { w.listen(ctx); return nil })
 	claiming.Go(func() error { w.lead(ctx); return nil })
-	w.logger.Info("worker started", "slots", w.pool.size, "queues", strings.Join(w.routes.names, ","), "tasks", len(w.routes.byType))
+	w.logger.Info("worker started", "slots", w.pool.slotsNow(), "queues", strings.Join(w.routes.names, ","), "tasks", len(w.routes.byType))
 
 	_ = claiming.Wait() // ctx has ended
 	w.client.wakeups.remove(w)
@@ -138,12 +148,14 @@ func (w *Worker) prepare(ctx context.Context) error {
 	w.finisher = newFinisher(w)
 	w.progress = newProgressLog(w)
 	w.pool = newPool(w)
+	w.control = newControl(w)
 	w.claimer = newClaimer(w)
-	return nil
+	w.leaderWanted = make(chan struct{}, 1)
+	return w.control.load(ctx)
 }
 
-// abandonAfter is how long a cancelled handler may take to return before the
-// worker stops without it.
+// abandonAfter is how long a cancelled handler may take to return before it is
+// reported as stuck, and before a stopping worker stops without it.
 const abandonAfter = 5 * time.Second
 
 // drain ends what is running. The claimer has stopped.
@@ -156,7 +168,7 @@ func (w *Worker) drain(stopHandlers context.CancelCauseFunc) {
 	if !waitFor(idle, w.config.ShutdownTimeout) {
 		w.logger.Warn("shutdown timeout is over; cancelling running tasks", "running", len(w.pool.running()))
 		stopHandlers(ErrShutdown)
-		if !waitFor(idle, abandonAfter) {
+		if !waitFor(idle, w.abandonAfter) {
 			for _, j := range w.pool.running() {
 				w.logger.Error("handler ignored its cancelled context; its task is given back while it may still run",
 					"task", j.ID, "type", j.route.definition.Name)

@@ -28,9 +28,14 @@ var echo = &orchestrator.Definition{
 // startWorker runs a worker until the test ends or stop is called.
 func startWorker(t *testing.T, client *orchestrator.Client, mux *orchestrator.Mux, config orchestrator.WorkerConfig) (stop func()) {
 	t.Helper()
+	return runWorker(t, orchestrator.NewWorker(client, mux, config))
+}
+
+func runWorker(t *testing.T, worker *orchestrator.Worker) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- orchestrator.NewWorker(client, mux, config).Run(ctx) }()
+	go func() { done <- worker.Run(ctx) }()
 	stopped := false
 	stop = func() {
 		if stopped {

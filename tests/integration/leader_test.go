@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/task-orchestrator/task-orchestrator/orchestrator"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/orchestratortest"
 	"github.com/task-orchestrator/task-orchestrator/tests/harness"
 )
@@ -88,4 +89,28 @@ func TestLeadershipFollowsTheWorkerIntoItsNextSession(t *testing.T) {
 	db.Exec(t, `DELETE FROM workers`)
 	db.AwaitTrue(t, `SELECT EXISTS (SELECT FROM leader l JOIN workers w ON w.id = l.worker_id)`)
 	recovers(t, db)
+}
+
+// A leader that stops is succeeded at once, and not at the other's next turn.
+func TestLeadershipIsHandedOver(t *testing.T) {
+	t.Parallel()
+	for how, pollOnly := range map[string]bool{"notified": false, "polling": true} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			url := orchestratortest.DB(t)
+			db := harness.Observe(t, url)
+			// Nobody's turn comes in the time of this test.
+			config := orchestrator.WorkerConfig{
+				HeartbeatInterval: time.Hour, WorkerTimeout: 3 * time.Hour, LeaderTerm: 3 * time.Hour, PollOnly: pollOnly}
+			mux := harness.Mux(harness.Returning, harness.Echo)
+			stop := harness.StartWorker(t, harness.Open(t, url), mux, config)
+			const led = `SELECT EXISTS (SELECT FROM leader l JOIN workers w ON w.id = l.worker_id WHERE l.expires_at > now() AND l.epoch > $1)`
+			db.AwaitTrue(t, led, 0)
+			epoch := harness.Value[int64](t, db, `SELECT epoch FROM leader`)
+			harness.StartWorker(t, harness.Open(t, url), mux, config)
+			db.AwaitTrue(t, `SELECT count(*) = 2 FROM workers`)
+			stop()
+			db.AwaitTrue(t, led, epoch)
+		})
+	}
 }

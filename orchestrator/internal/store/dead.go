@@ -4,13 +4,16 @@ import "context"
 
 // redrive puts dead letters back as they were enqueued, ready now and with all
 // attempts before them. Their ttl and deadline counted from the first run_at
-// and do not come back; what went wrong before stays with them.
+// and do not come back; what went wrong before stays with them. A cancel request
+// that came too late for the run before is not one for the next.
 const redrive = `
 WITH chosen AS MATERIALIZED (
     SELECT d.id FROM orchestrator.tasks_dead d WHERE d.id = ANY ($1::bigint[]) ORDER BY d.id FOR UPDATE SKIP LOCKED),
 gone AS (
     DELETE FROM orchestrator.tasks_dead d WHERE d.id = ANY (ARRAY(SELECT id FROM chosen))
-    RETURNING d.*)
+    RETURNING d.*),
+unasked AS (
+    DELETE FROM orchestrator.cancel_requests r WHERE r.task_id = ANY (ARRAY(SELECT id FROM chosen)))
 INSERT INTO orchestrator.tasks (
     id, run_at, scheduled_for, enqueued_at, run_id, timeout_ms, contract, priority, max_attempts,
     queue, step, group_key, limit_key, trace_parent, trace_state, payload, metadata, errors)

@@ -36,12 +36,15 @@ func (s *Store) Campaign(ctx context.Context, worker int64, term time.Duration) 
 	return l, err == nil, wrap("campaign for leadership", err)
 }
 
-const resign = `UPDATE orchestrator.leader SET expires_at = '-infinity' WHERE worker_id = $1`
+const resign = `
+WITH resigned AS (
+    UPDATE orchestrator.leader SET expires_at = '-infinity' WHERE worker_id = $1 RETURNING worker_id)
+SELECT pg_notify($2, $3) FROM resigned`
 
 // Resign gives up whatever leadership worker has, so that the next campaign of
-// anybody wins.
+// anybody wins, and tells the others.
 func (s *Store) Resign(ctx context.Context, worker int64) error {
-	_, err := s.exec(ctx, resign, worker)
+	_, err := s.exec(ctx, resign, worker, s.Channel(), ControlChanged)
 	return wrap("resign leadership", err)
 }
 

@@ -31,12 +31,12 @@ func (s *Store) Register(ctx context.Context, w Worker) (now time.Time, err erro
 }
 
 const heartbeat = `
-UPDATE orchestrator.workers SET heartbeat_at = now(), busy = $2, idle = $3, draining = $4 WHERE id = $1`
+UPDATE orchestrator.workers SET heartbeat_at = now(), slots = $2, busy = $3, idle = $4, draining = $5 WHERE id = $1`
 
 // Heartbeat renews a worker's lease on its reserved connection. It returns
 // false when the worker's row is gone: then its lease is lost for good.
-func (s *Store) Heartbeat(ctx context.Context, conn *pgx.Conn, worker int64, busy int, idle, draining bool) (bool, error) {
-	tag, err := conn.Exec(ctx, s.text(heartbeat), worker, busy, idle, draining)
+func (s *Store) Heartbeat(ctx context.Context, conn *pgx.Conn, worker int64, slots, busy int, idle, draining bool) (bool, error) {
+	tag, err := conn.Exec(ctx, s.text(heartbeat), worker, slots, busy, idle, draining)
 	return tag.RowsAffected() == 1, wrap("heartbeat", err)
 }
 
@@ -68,7 +68,8 @@ RETURNING w.id`
 // The crash of a task that had a durable start mark counts as an attempt; any
 // other task only stood near the crash and goes back as a suspect, uncharged.
 const lost = `
-SELECT t.id, t.started_at IS NOT NULL, t.attempts, coalesce(t.max_attempts, 0), t.contract, t.worker_id
+SELECT t.id, t.started_at IS NOT NULL, t.attempts, coalesce(t.max_attempts, 0), t.contract,
+    (SELECT r.reason FROM orchestrator.cancel_requests r WHERE r.task_id = t.id)
 FROM orchestrator.tasks t
 WHERE t.state = 1 AND NOT EXISTS (SELECT FROM orchestrator.workers w WHERE w.id = t.worker_id)
 ORDER BY t.id LIMIT $1
@@ -105,13 +106,15 @@ type Recovery struct {
 	Back    int     // tasks put back into the queue
 	Dead    int     // tasks that used up their attempts by crashing
 	DeadOf  []Moved // which those are
+	// Cancelled are tasks that somebody wanted cancelled when their worker died.
+	Cancelled []Moved
 }
 
 // Recover declares workers dead whose heartbeat is older than their lease and
 // takes their tasks back, at most limit of them, in one transaction. It does
-// nothing unless the leader still holds the epoch. maxAttempts gives a
-// contract's attempts for tasks without a number of their own.
-func (s *Store) Recover(ctx context.Context, l Leadership, limit int, maxAttempts func(contract int32) int16) (r Recovery, err error) {
+// nothing unless the leader still holds the epoch. maxAttempts says how many
+// attempts a task has, given its contract and the number of its own, if any.
+func (s *Store) Recover(ctx context.Context, l Leadership, limit int, maxAttempts func(contract int32, own int16) int16) (r Recovery, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
 			return err
@@ -123,48 +126,62 @@ func (s *Store) Recover(ctx context.Context, l Leadership, limit int, maxAttempt
 		if r.Workers, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
 			return err
 		}
-		back, charges, dead, err := s.sortLost(ctx, tx, limit, maxAttempts)
+		found, err := s.sortLost(ctx, tx, limit, maxAttempts)
 		if err != nil {
 			return err
 		}
-		r.Back, r.Dead = len(back), len(dead)
-		if _, err := tx.Exec(ctx, s.text(recoverLost), back, charges); err != nil {
+		r.Back, r.Dead = len(found.back), len(found.dead)
+		if _, err := tx.Exec(ctx, s.text(recoverLost), found.back, found.charges); err != nil {
 			return err
 		}
-		if len(dead) == 0 {
+		if len(found.cancelled) > 0 {
+			if r.Cancelled, err = s.cancelMoving(ctx, tx, cancelLost, found.cancelled, found.reasons); err != nil {
+				return err
+			}
+		}
+		if len(found.dead) == 0 {
 			return nil
 		}
-		r.DeadOf, err = s.moved(ctx, tx, buryLost, dead)
+		r.DeadOf, err = s.moved(ctx, tx, buryLost, found.dead)
 		return err
 	})
 	return r, wrap("recover lost tasks", err)
 }
 
-func (s *Store) sortLost(ctx context.Context, tx pgx.Tx, limit int, maxAttempts func(int32) int16) (back []int64, charges []int16, dead []int64, err error) {
+// lostTasks are the tasks of dead workers, by what becomes of them.
+type lostTasks struct {
+	back      []int64
+	charges   []int16 // attempts that each of back is charged
+	dead      []int64
+	cancelled []int64
+	reasons   []string // of cancelled
+}
+
+func (s *Store) sortLost(ctx context.Context, tx pgx.Tx, limit int, maxAttempts func(contract int32, own int16) int16) (found lostTasks, err error) {
 	rows, err := tx.Query(ctx, s.text(lost), limit)
 	if err != nil {
-		return nil, nil, nil, err
+		return found, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id, worker int64
+		var id int64
 		var started bool
-		var attempts, limit int16
+		var attempts, own int16
 		var contract int32
-		if err := rows.Scan(&id, &started, &attempts, &limit, &contract, &worker); err != nil {
-			return nil, nil, nil, err
-		}
-		if limit == 0 {
-			limit = maxAttempts(contract)
+		var reason *string
+		if err := rows.Scan(&id, &started, &attempts, &own, &contract, &reason); err != nil {
+			return found, err
 		}
 		switch {
-		case started && attempts+1 >= limit:
-			dead = append(dead, id)
+		case reason != nil:
+			found.cancelled, found.reasons = append(found.cancelled, id), append(found.reasons, *reason)
+		case started && attempts+1 >= maxAttempts(contract, own):
+			found.dead = append(found.dead, id)
 		case started:
-			back, charges = append(back, id), append(charges, 1)
+			found.back, found.charges = append(found.back, id), append(found.charges, 1)
 		default:
-			back, charges = append(back, id), append(charges, 0)
+			found.back, found.charges = append(found.back, id), append(found.charges, 0)
 		}
 	}
-	return back, charges, dead, rows.Err()
+	return found, rows.Err()
 }

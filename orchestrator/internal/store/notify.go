@@ -7,8 +7,12 @@ import (
 )
 
 // Channel is the NOTIFY channel on which workers are told of new tasks. The
-// payload is "queue priority".
+// payload is "queue priority", or [ControlChanged].
 func (s *Store) Channel() string { return s.schema + "_tasks" }
+
+// ControlChanged is the payload that says that somebody has changed something
+// a worker reads with [Store.Control].
+const ControlChanged = "control"
 
 // Only idle workers need to be told, and NOTIFY serialises commits, so a busy
 // cluster must not pay for it.
@@ -30,6 +34,14 @@ func (s *Store) NotifyIn(ctx context.Context, tx Querier, lane string) error {
 	for rows.Next() {
 	}
 	return wrap("notify workers", rows.Err())
+}
+
+const notifyAll = `SELECT pg_notify($1, $2)`
+
+// NotifyControl tells all workers, busy ones too, to read [Store.Control].
+func (s *Store) NotifyControl(ctx context.Context) error {
+	_, err := s.exec(ctx, notifyAll, s.Channel(), ControlChanged)
+	return wrap("notify workers", err)
 }
 
 // Listen subscribes conn to the channel.

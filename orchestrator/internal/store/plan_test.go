@@ -100,6 +100,11 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		{"forget progress", forgetProgress, []any{1000}, []string{"tasks_pkey"}, false},
 		{"live of", liveOf, []any{ids}, []string{"tasks_pkey"}, false},
 		{"outcomes", outcomes, []any{ids, beginning[0]}, []string{"tasks_pkey"}, false},
+		{"control", readControl, []any{7, []string{"q"}}, []string{"tasks_pkey"}, true}, // sorts settings and workers, which are few
+		{"cancel waiting", cancelWaiting, []any{ids, texts}, []string{"tasks_pkey"}, true},
+		{"cancel lost", cancelLost, []any{ids, texts}, []string{"tasks_pkey"}, true},
+		{"request cancel", requestCancel, []any{ids, ""}, []string{"tasks_pkey"}, true},
+		{"settled requests", settledRequests, []any{1000}, []string{"tasks_pkey"}, true},
 	} {
 		plan := explain(t, conn, hot.statement, hot.args)
 		plan.each(func(n planNode) {

@@ -72,6 +72,9 @@ var (
 	workerBusySlots = Metric{Name: "worker_busy_slots", Kind: Gauge,
 		Help: "Tasks that run now.",
 		Says: "Utilisation is `sum(orchestrator_worker_busy_slots) / sum(orchestrator_worker_slots)`."}
+	stuckHandlers = Metric{Name: "worker_stuck_handlers", Kind: Gauge,
+		Help: "Handlers of this process that go on though their contexts ended more than 5 s ago.",
+		Says: "Each keeps a slot until it returns: a handler has to watch its context. The log says which task it is."}
 	leader = Metric{Name: "leader", Kind: Gauge,
 		Help: "1 while a worker of this process leads.",
 		Says: "For a moment after a change there may be two, which does no harm; none for longer than LEADER_TERM means that nobody recovers, expires or measures."}
@@ -100,7 +103,7 @@ func Catalogue() []Metric {
 	return []Metric{
 		tasksEnqueued, attempts, tasksFinished, attemptDuration, queueWait,
 		claimSize, claimDuration, finishSize, finishDuration,
-		workerSlots, workerBusySlots, leader, leasesLost,
+		workerSlots, workerBusySlots, stuckHandlers, leader, leasesLost,
 		workerCrashes, tasksRecovered, tasks, oldestReady, depthDuration,
 	}
 }

@@ -41,6 +41,7 @@ type Metrics struct {
 	finishTime prometheus.Observer
 	slots      prometheus.Gauge
 	busy       prometheus.Gauge
+	stuck      prometheus.Gauge
 	leader     prometheus.Gauge
 	leasesLost prometheus.Counter
 	crashes    prometheus.Counter
@@ -71,6 +72,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 
 		slots:      reg.gauges(workerSlots).WithLabelValues(),
 		busy:       reg.gauges(workerBusySlots).WithLabelValues(),
+		stuck:      reg.gauges(stuckHandlers).WithLabelValues(),
 		leader:     reg.gauges(leader).WithLabelValues(),
 		leasesLost: reg.counters(leasesLost).WithLabelValues(),
 		crashes:    reg.counters(workerCrashes).WithLabelValues(),
@@ -151,6 +153,14 @@ func (m *Metrics) Finished(n int, took time.Duration) {
 func (m *Metrics) Slots(n int) {
 	if m != nil {
 		m.slots.Add(float64(n))
+	}
+}
+
+// Stuck counts handlers that ignore their cancelled contexts, or with a
+// negative n those that have returned after all.
+func (m *Metrics) Stuck(n int) {
+	if m != nil {
+		m.stuck.Add(float64(n))
 	}
 }
 
