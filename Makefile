@@ -32,13 +32,15 @@ generate: ## Write the generated code anew after a change of tasks.yaml.
 
 check-generated: ## Fail when generated code is stale.
 	$(GO) run ./cmd/orchestrator generate --check
-	$(GO) run ./cmd/orchestrator generate --check --spec examples/quickstart/tasks.yaml --out examples/quickstart/tasks
-	$(GO) run ./cmd/orchestrator generate --check --spec examples/observed/tasks.yaml --out examples/observed/tasks
+	@set -e; for spec in examples/*/tasks.yaml; do \
+		echo $(GO) run ./cmd/orchestrator generate --check --spec $$spec --out $${spec%.yaml}; \
+		$(GO) run ./cmd/orchestrator generate --check --spec $$spec --out $${spec%.yaml}; \
+	done
 
 lint: ## Run the linters.
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
-	$(GO) tool -modfile=tools/go.mod staticcheck ./generated ./examples/quickstart/tasks
+	$(GO) tool -modfile=tools/go.mod staticcheck ./generated ./examples/.../tasks
 
 build: ## Build the command into bin/.
 	$(GO) build -o bin/orchestrator ./cmd/orchestrator

@@ -3,6 +3,10 @@
 //	quickstart      the first program: a task, its handler, its result
 //	transactional   a row and its task in one transaction, there and back
 //	stdlib-index    thousands of tasks on real input, with a report and proof
+//	observed        a module of its own: traces, metrics and logs on
+//	backup          pg_dump as a task: whole files, the newest few, no password to be seen
+//
+// Package process beside them runs programs for them.
 //
 // Each says in its own comment what it shows, how to run it and what it prints.
 // This package has no code; its tests are about all of them. It imports nothing.

@@ -24,6 +24,8 @@ func TestDeletedHandlerBreaksTheBuild(t *testing.T) {
 		file, method string
 		want         string
 	}{
+		{"backup/handler.go", "HandleBackupDatabase",
+			"*backups does not implement tasks.Handlers (missing method HandleBackupDatabase)"},
 		{"quickstart/main.go", "HandleEmailWelcome",
 			"handlers does not implement tasks.Handlers (missing method HandleEmailWelcome)"},
 		{"stdlib-index/handler.go", "HandleSourceIndex",

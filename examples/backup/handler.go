@@ -30,6 +30,9 @@ func (b *backups) HandleBackupDatabase(ctx context.Context, t *tasks.BackupDatab
 	if err != nil {
 		return result, orchestrator.Permanent(err)
 	}
+	if err := source.ask(ctx); err != nil {
+		return result, err
+	}
 	if err := b.checkProgram(ctx, source); err != nil {
 		return result, err
 	}

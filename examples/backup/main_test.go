@@ -326,7 +326,7 @@ func TestFailedDumpLeavesNothingAndIsWorthARetry(t *testing.T) {
 
 func TestStoppedWorkerEndsPgDump(t *testing.T) {
 	t.Parallel()
-	path, dir := wrapper(t, program(t, "pg_dump"), versionOrElse+`for a; do case $a in --file=*) echo half >"${a#--file=}";; esac; done
+	path, dir := wrapper(t, program(t, "pg_dump"), versionOrElse+`"$PG_DUMP" "$@"
 		sleep 1000 & echo $! >"$DIR/child.new"; mv "$DIR/child.new" "$DIR/child"; wait`)
 	f := newFixture(t, path)
 	task, err := tasks.EnqueueBackupDatabase(t.Context(), f.client, tasks.BackupDatabasePayload{})
@@ -343,6 +343,10 @@ func TestStoppedWorkerEndsPgDump(t *testing.T) {
 		return err == nil
 	}, time.Minute, time.Millisecond)
 	require.Len(t, f.files(t), 1)
+	require.Eventually(t, func() bool {
+		info, err := f.client.TaskInfo(t.Context(), task.ID())
+		return err == nil && info.Progress.Fraction > 0 && strings.HasPrefix(info.Progress.Message, "table ")
+	}, time.Minute, time.Millisecond)
 	stop()
 	require.NoError(t, <-ended)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(child)))
@@ -356,6 +360,23 @@ func TestStoppedWorkerEndsPgDump(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, orchestrator.Ready, info.State, "given back")
 	require.Zero(t, info.Attempts)
+}
+
+func TestProgressIsByTheTablesSizes(t *testing.T) {
+	t.Parallel()
+	var said []string
+	m := &messages{
+		task:   &tasks.BackupDatabaseTask{},
+		source: &source{tables: map[string]int64{"shop.lines": 300, "shop.orders": 100}, size: 400},
+		progress: func(fraction float64, message string) {
+			said = append(said, fmt.Sprint(fraction, " ", message))
+		},
+	}
+	for _, line := range []string{"last built-in OID is 16383", `dumping contents of table "shop.lines"`, `dumping contents of table "shop.new"`, `dumping contents of table "shop.orders"`} {
+		m.add("pg_dump: " + line)
+	}
+	require.Equal(t, []string{"0 table shop.lines", "0.75 table shop.new", "0.75 table shop.orders"}, said)
+	require.Equal(t, `dumping contents of table "shop.orders"`, m.failure())
 }
 
 func TestProgramBacksUpAtOnce(t *testing.T) {

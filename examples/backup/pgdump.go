@@ -31,6 +31,11 @@ const stopGrace = 3 * time.Second
 type source struct {
 	config   *pgx.ConnConfig
 	settings url.Values
+
+	// What ask has found out.
+	major  int              // of the server's version
+	tables map[string]int64 // their sizes
+	size   int64            // of all of them
 }
 
 var fitForFiles = regexp.MustCompile(`^\w[\w-]*$`)
@@ -51,7 +56,37 @@ func newSource(serverURL string, database *string) (*source, error) {
 	if !fitForFiles.MatchString(config.Database) {
 		return nil, fmt.Errorf("database %q: dumps are named after it, so only letters, digits, - and _ will do", config.Database)
 	}
-	return &source{config, parsed.Query()}, nil
+	return &source{config: config, settings: parsed.Query()}, nil
+}
+
+const tableSizes = `
+SELECT n.nspname || '.' || c.relname, pg_table_size(c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'`
+
+// ask asks the server what it is and what it has.
+func (s *source) ask(ctx context.Context) error {
+	conn, err := pgx.ConnectConfig(ctx, s.config)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int4 / 10000").Scan(&s.major); err != nil {
+		return err
+	}
+	rows, err := conn.Query(ctx, tableSizes)
+	if err != nil {
+		return err
+	}
+	s.tables = map[string]int64{}
+	var name string
+	var size int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &size}, func() error {
+		s.tables[name] = size
+		s.size += size
+		return nil
+	})
+	return err
 }
 
 func (s *source) database() string { return s.config.Database }
@@ -76,18 +111,9 @@ func (b *backups) checkProgram(ctx context.Context, s *source) error {
 	if err != nil {
 		return fmt.Errorf("%s --version: no version in %q", b.pgDump, &out)
 	}
-	conn, err := pgx.ConnectConfig(ctx, s.config)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	var server int
-	if err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int4 / 10000").Scan(&server); err != nil {
-		return err
-	}
-	if program < server {
+	if program < s.major {
 		return fmt.Errorf("%w: %s is of PostgreSQL %d and the server of %d: install the client programs of %d, or set PG_DUMP to that pg_dump",
-			tasks.BackupDatabasePgDumpTooOld, b.pgDump, program, server, server)
+			tasks.BackupDatabasePgDumpTooOld, b.pgDump, program, s.major, s.major)
 	}
 	return nil
 }
@@ -108,7 +134,9 @@ func (b *backups) dump(ctx context.Context, t *tasks.BackupDatabaseTask, s *sour
 	cmd := process.Command(ctx, stopGrace, b.pgDump, "--format=custom", "--no-password", "--verbose",
 		"--compress="+strconv.Itoa(t.Payload.Compression), "--file="+path)
 	cmd.Env = environ
-	said := &messages{task: t}
+	said := &messages{task: t, source: s, progress: func(fraction float64, message string) {
+		_ = t.Progress(ctx, fraction, message) // that ctx has ended is seen below
+	}}
 	lines := &process.Lines{Each: said.add}
 	cmd.Stdout, cmd.Stderr = lines, lines
 	err = process.Run(cmd)
@@ -164,9 +192,14 @@ func (s *source) environ(secrets string) ([]string, error) {
 // goes wrong.
 type messages struct {
 	task     *tasks.BackupDatabaseTask
+	source   *source
+	progress func(fraction float64, message string)
+	begun    int64 // size of the tables that were begun
 	problems []string
 	last     string
 }
+
+var tableBegun = regexp.MustCompile(`^dumping contents of table "(.+)"$`)
 
 func (m *messages) add(line string) {
 	line = strings.TrimPrefix(line, "pg_dump: ")
@@ -180,6 +213,10 @@ func (m *messages) add(line string) {
 		m.task.Logger().Warn("pg_dump", "says", line)
 	default:
 		m.task.Logger().Debug("pg_dump", "says", line)
+	}
+	if table := tableBegun.FindStringSubmatch(line); table != nil && m.source.size > 0 {
+		m.progress(min(float64(m.begun)/float64(m.source.size), 1), "table "+table[1])
+		m.begun += m.source.tables[table[1]]
 	}
 	m.last = line
 }
