@@ -191,6 +191,14 @@ func (j *job) expired() bool {
 	return j.TimeToLive < 0 || j.TimeToLive > 0 && time.Since(j.claimed) >= j.TimeToLive
 }
 
+// sublane is where this worker looks for the task.
+func (j *job) sublane() string {
+	if j.route.handler == nil {
+		return j.Sublane // it knows nothing of its type
+	}
+	return j.route.definition.sublane()
+}
+
 // maxAttemptsOf is how many attempts the task has, now.
 func (w *Worker) maxAttemptsOf(j *job) int {
 	if policy := w.control.policy(j.route.definition.Name); policy != nil && policy.MaxAttempts > 0 {

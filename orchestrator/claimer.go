@@ -15,6 +15,7 @@ import (
 type claimer struct {
 	w     *Worker
 	lanes *lanes
+	rates *rates
 	// woken has one place: wakeups that arrive together are one.
 	woken chan struct{}
 
@@ -30,6 +31,9 @@ type claimer struct {
 	pause     time.Duration // of polling
 	uncertain []uncertainClaim
 	most      int // rows a claim may ask for, after one that took too long; 0 is any
+	// passedOver is set when lanes got nothing because others had all the
+	// tokens and then did not use them. It is their turn now.
+	passedOver bool
 }
 
 // An idle claimer polls soon at first, because a notification that was sent
@@ -44,7 +48,7 @@ const (
 const busyClaims = 8
 
 func newClaimer(w *Worker) *claimer {
-	return &claimer{w: w, woken: make(chan struct{}, 1), hinted: map[lane]bool{}, lanes: newLanes(w), pause: firstPause}
+	return &claimer{w: w, woken: make(chan struct{}, 1), hinted: map[lane]bool{}, lanes: newLanes(w), rates: newRates(w), pause: firstPause}
 }
 
 // wake says that a lane has new tasks.
@@ -136,20 +140,31 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	if len(wants) == 0 {
 		return awaitRoom, nil // what there is to claim is looked up when there is room
 	}
-	hinted, due := c.signals()
-	if c.again.Swap(false) {
-		c.lanes.forget()
+	if !c.passedOver {
+		hinted, due := c.signals()
+		if c.again.Swap(false) {
+			c.lanes.forget()
+		}
+		c.lanes.hint(hinted)
+		if err := c.lanes.lookBack(ctx, due); err != nil {
+			return 0, err
+		}
 	}
-	c.lanes.hint(hinted)
-	if err := c.lanes.lookBack(ctx, due); err != nil {
-		return 0, err
-	}
+	c.passedOver = false
 	if c.most > 0 {
 		total = min(total, c.most)
 	}
-	req, served := c.lanes.request(wants, total)
+	c.rates.begin()
+	ready := c.lanes.ready(func(l lane) bool { return c.open(l, wants[l.Queue]) })
+	tokens, err := c.rates.take(ctx, c.rates.asks(ready, wants))
+	if err != nil {
+		return 0, err
+	}
+	shares := c.rates.share(ready, wants, tokens)
+	req, served := c.lanes.request(ready, shares, total)
 	if len(served) == 0 {
-		if c.lanes.anyReady() {
+		c.giveBackTokens(ctx, tokens)
+		if ready, _ := c.lanes.anyReady(c.rates); ready {
 			return awaitRoom, nil
 		}
 		return c.idle(ctx), nil
@@ -174,15 +189,38 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		t := &claimed[i]
 		return telemetry.Received{Queue: t.Queue, Created: telemetry.Carrier{Parent: t.TraceParent, State: t.TraceState}}
 	})
-	c.accept(s, req.Claim, claimed, now)
-	c.lanes.advance(req, served, claimed, now)
-	if !c.lanes.anyReady() {
+	for _, j := range c.accept(s, req.Claim, claimed, now) {
+		for _, key := range c.rates.buckets(lane(j.LaneKey)) {
+			tokens[key]--
+		}
+	}
+	exhausted := c.lanes.advance(req, served, claimed, now)
+	c.giveBackTokens(ctx, tokens)
+	if len(served) < len(ready) {
+		c.passedOver = slices.ContainsFunc(exhausted, func(l lane) bool { return len(c.rates.buckets(l)) > 0 })
+	}
+	if ready, _ := c.lanes.anyReady(c.rates); !ready {
 		return c.idle(ctx), nil
 	}
 	if c.full++; c.full == busyClaims {
 		c.w.lease.setIdle(ctx, false)
 	}
 	return claimAgain, nil
+}
+
+// open tells whether a task of a lane could be claimed.
+func (c *claimer) open(l lane, has room) bool {
+	if len(c.rates.buckets(l)) > 0 {
+		return has.paced > 0 && c.rates.wait(l) <= 0
+	}
+	return has.any > 0
+}
+
+// giveBackTokens gives back what was taken for tasks that were not there.
+func (c *claimer) giveBackTokens(ctx context.Context, unused map[string]int) {
+	if err := c.rates.giveBack(ctx, unused); err != nil {
+		c.w.logger.Debug("tokens of rate limits not given back; their tasks will start later", "error", err)
+	}
 }
 
 // uncertainClaim is a claim whose answer did not come: it may have happened,
@@ -234,8 +272,8 @@ func (c *claimer) signals() (hinted map[lane]bool, due bool) {
 	return hinted, due
 }
 
-// accept turns rows into jobs.
-func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed, now time.Time) {
+// accept turns rows into jobs, and returns those that are to start.
+func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed, now time.Time) (starts []*job) {
 	known := c.w.routes.contracts.Load()
 	jobs := make([]*job, 0, len(claimed))
 	all := make([]job, len(claimed))
@@ -250,14 +288,22 @@ func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed, now t
 			c.w.finisher.giveBack(&all[i])
 			continue
 		}
+		if all[i].Sublane == "" && all[i].sublane() != "" {
+			c.w.finisher.giveBack(&all[i]) // to its own lane: who enqueued it knew of no rate limit
+			continue
+		}
 		if i > 0 && all[i].route == all[i-1].route && all[i].Queue == all[i-1].Queue {
 			all[i].metrics = all[i-1].metrics // claims are mostly of one kind
 		} else {
 			all[i].metrics = c.w.taskMetrics(&all[i])
 		}
 		jobs = append(jobs, &all[i])
+		if !all[i].expired() {
+			starts = append(starts, &all[i])
+		}
 	}
 	c.release(c.w.pool.add(jobs))
+	return starts
 }
 
 func (c *claimer) release(jobs []*job) {
@@ -279,13 +325,19 @@ func (c *claimer) idle(ctx context.Context) next {
 
 // wait is how long to wait for a signal before the next turn.
 func (c *claimer) wait(then next) time.Duration {
-	switch then {
-	case awaitDatabase:
+	if then == awaitDatabase {
 		return failurePause
-	case awaitRoom:
-		return lookBackInterval
 	}
-	wait := min(c.pause, c.w.config.ClaimInterval)
+	wait := lookBackInterval
+	if then == awaitTasks {
+		wait = min(c.pause, c.w.config.ClaimInterval)
+	}
+	if _, refill := c.lanes.anyReady(c.rates); refill > 0 {
+		wait = min(wait, refill)
+	}
+	if then == awaitRoom {
+		return wait
+	}
 	c.pause = min(2*c.pause, c.w.config.ClaimInterval)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -101,7 +101,7 @@ func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 	switch v.state {
 	case Scheduled:
 		end.label = telemetry.Snoozed
-		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts, Delay: v.delay}
+		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts, Delay: v.delay, Sublane: j.sublane()}
 	case Cancelled:
 		log.Info("task cancelled by its handler", "error", err)
 		end.label = telemetry.Cancelled
@@ -118,7 +118,7 @@ func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 	default:
 		log.Warn("attempt failed; it will be retried", "error", err, "retry_in", v.delay.Round(time.Millisecond), "max_attempts", maxAttempts)
 		end.label = telemetry.Retried
-		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts + 1, Delay: v.delay, Error: text}
+		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts + 1, Delay: v.delay, Sublane: j.sublane(), Error: text}
 	}
 	return end
 }

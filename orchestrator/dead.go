@@ -70,7 +70,7 @@ func (c *Client) Redrive(ctx context.Context, filter DeadFilter) (int, error) {
 		total += len(back)
 		woken := make([]store.NewTask, len(back))
 		for i, one := range back {
-			woken[i] = store.NewTask{Queue: one.Queue, Priority: one.Priority}
+			woken[i] = store.NewTask{Queue: one.Queue, Sublane: one.Sublane, Priority: one.Priority}
 		}
 		c.wakeups.enqueued(woken)
 		return nil

@@ -65,7 +65,9 @@ type Queue struct {
 // time when the spec does not say.
 const DefaultQueueConcurrency = 20
 
-// RateLimit allows Count starts per Per, and at most Burst at once (0 means Count).
+// RateLimit allows Count starts per Per, on all workers together, and at most
+// Burst at once: how many the bucket holds from which starts take tokens, and
+// which is full at first. 0 means what the rate gives in 100 ms, at least 1.
 type RateLimit struct {
 	Count int
 	Per   time.Duration
@@ -154,16 +156,12 @@ func (d *Definition) supported() error {
 		feature = "on_dead"
 	case d.Concurrency != nil:
 		feature = "concurrency"
-	case d.RateLimit != nil:
-		feature = "rate_limit"
 	case d.Deadline > 0:
 		feature = "deadline"
 	case d.onDuplicate() == Replace, d.onDuplicate() == Debounce:
 		feature = "idempotency.on_duplicate: " + string(d.onDuplicate())
 	case d.Queue != nil && d.Queue.Total > 0:
 		return fmt.Errorf("queue %s declares concurrency.total, %w", d.Queue.Name, errUnsupported)
-	case d.Queue != nil && d.Queue.RateLimit != nil:
-		return fmt.Errorf("queue %s declares rate_limit, %w", d.Queue.Name, errUnsupported)
 	}
 	if feature != "" {
 		return fmt.Errorf("task %s declares %s, %w", d.Name, feature, errUnsupported)

@@ -238,7 +238,7 @@ func newTask(r *Request, t *store.NewTask) error {
 		return err
 	}
 	*t = store.NewTask{
-		Type: d.Name, Queue: d.queueName(), Priority: int16(d.Priority), TTL: d.TTL.Microseconds(),
+		Type: d.Name, Queue: d.queueName(), Sublane: d.sublane(), Priority: int16(d.Priority), TTL: d.TTL.Microseconds(),
 		Payload: string(r.Payload), Key: r.IdempotencyKey, Window: d.window(),
 	}
 	if o.queue != "" {

@@ -84,7 +84,6 @@ func TestSpecBeyondTheEngineIsRefused(t *testing.T) {
 	for want, change := range map[string]func(*orchestrator.Definition){
 		"declares group,":       func(d *orchestrator.Definition) { d.Group = []string{"account_id"} },
 		"declares concurrency,": func(d *orchestrator.Definition) { d.Concurrency = &orchestrator.Concurrency{Total: 3} },
-		"declares rate_limit,":  func(d *orchestrator.Definition) { d.RateLimit = &orchestrator.RateLimit{Count: 1, Per: time.Second} },
 		"declares deadline,":    func(d *orchestrator.Definition) { d.Deadline = time.Hour },
 		"declares idempotency.on_duplicate: replace,": func(d *orchestrator.Definition) {
 			d.Idempotency = &orchestrator.Idempotency{OnDuplicate: orchestrator.Replace}

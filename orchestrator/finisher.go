@@ -49,7 +49,7 @@ func (f *finisher) add(o outcome) { f.group.Add(o) }
 func (f *finisher) giveBack(j *job) { f.add(giveBack(j)) }
 
 func giveBack(j *job) outcome {
-	return outcome{job: j, returned: &store.Returned{Fence: j.fence, Attempts: j.Attempts}}
+	return outcome{job: j, returned: &store.Returned{Fence: j.fence, Attempts: j.Attempts, Sublane: j.sublane()}}
 }
 
 // closeTimeout bounds how long a stopping worker waits for a database that

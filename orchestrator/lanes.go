@@ -24,7 +24,10 @@ type lanes struct {
 	store   *store.Store
 	control *control
 
-	cursors  map[lane]*cursor
+	cursors map[lane]*cursor
+	// seen are the lanes of types with rate limits that are known; there are
+	// too many that could be to look at all of them every time.
+	seen     map[lane]bool
 	turn     int       // rotates queues of equal priority
 	now      time.Time // the database's time as a statement returned it
 	nowAt    time.Time // when it did, by this process's clock
@@ -50,37 +53,65 @@ const (
 	lookBackReach    = 200 * time.Millisecond
 )
 
+// The levels from which on a look back takes in all priorities of the sublanes
+// that are known, and looks for sublanes that are not: those of a type of which
+// another program says that it has a rate limit.
+const (
+	everyPriorityLevel = 1
+	everySublaneLevel  = 3
+)
+
 func newLanes(w *Worker) *lanes {
-	return &lanes{routes: w.routes, store: w.client.store, control: w.control, cursors: map[lane]*cursor{}}
+	ls := &lanes{routes: w.routes, store: w.client.store, control: w.control, cursors: map[lane]*cursor{}, seen: map[lane]bool{}}
+	for _, one := range w.routes.byType {
+		if d := one.definition; d != nil {
+			ls.see(lane{d.queueName(), d.sublane(), int16(d.Priority)})
+		}
+	}
+	return ls
 }
 
-// request asks for what there is room for, most urgent lanes first. Queues of
-// the same priority take turns at being served first.
-func (ls *lanes) request(wants map[string]int, total int) (store.ClaimRequest, []lane) {
-	known := ls.routes.contracts.Load()
-	req := store.ClaimRequest{Limit: total, Known: known.newest, Foreign: known.foreign}
-	served := make([]lane, 0, len(ls.cursors))
+// see notes a lane of a sublane.
+func (ls *lanes) see(l lane) {
+	if l.Sublane != "" && ls.routes.works(l) {
+		ls.seen[l] = true
+	}
+}
+
+// ready are the lanes to claim from, most urgent first. Those of the same
+// priority take turns at being served first.
+func (ls *lanes) ready(open func(lane) bool) []lane {
+	ready := make([]lane, 0, len(ls.cursors))
 	for l, cur := range ls.cursors {
-		if cur.ready && wants[l.queue] > 0 {
-			served = append(served, l)
+		if cur.ready && open(l) {
+			ready = append(ready, l)
 		}
 	}
-	slices.SortFunc(served, func(a, b lane) int {
-		return cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.queue, b.queue))
+	slices.SortFunc(ready, func(a, b lane) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Sublane, b.Sublane))
 	})
 	ls.turn++
-	for from := 0; from < len(served); {
+	for from := 0; from < len(ready); {
 		to := from + 1
-		for to < len(served) && served[to].priority == served[from].priority {
+		for to < len(ready) && ready[to].Priority == ready[from].Priority {
 			to++
 		}
-		rotate(served[from:to], ls.turn)
+		rotate(ready[from:to], ls.turn)
 		from = to
 	}
-	for _, l := range served {
-		req.Lanes = append(req.Lanes, store.Lane{
-			Queue: l.queue, Priority: l.priority, Cursor: ls.cursors[l].Cursor, Want: int32(wants[l.queue]),
-		})
+	return ready
+}
+
+// request asks for so many tasks of each lane and for total of all together.
+// Lanes of which nothing is wanted are not served.
+func (ls *lanes) request(ready []lane, wants []int, total int) (req store.ClaimRequest, served []lane) {
+	known := ls.routes.contracts.Load()
+	req = store.ClaimRequest{Limit: total, Known: known.newest, Foreign: known.foreign}
+	for i, l := range ready {
+		if wants[i] > 0 {
+			served = append(served, l)
+			req.Lanes = append(req.Lanes, store.Lane{LaneKey: store.LaneKey(l), Cursor: ls.cursors[l].Cursor, Want: int32(wants[i])})
+		}
 	}
 	return req, served
 }
@@ -93,8 +124,8 @@ func rotate(some []lane, by int) {
 
 // advance moves the cursors. A lane that gave less than it was asked for is
 // exhausted up to now; one that gave all stands at the last task it gave; one
-// that the claim did not come to stays.
-func (ls *lanes) advance(req store.ClaimRequest, served []lane, claimed []store.Claimed, now time.Time) {
+// that the claim did not come to stays. It returns the exhausted ones.
+func (ls *lanes) advance(req store.ClaimRequest, served []lane, claimed []store.Claimed, now time.Time) (exhausted []lane) {
 	ls.now, ls.nowAt = now, time.Now()
 	got := make([]int, len(served))
 	last := -1
@@ -110,8 +141,10 @@ func (ls *lanes) advance(req store.ClaimRequest, served []lane, claimed []store.
 	for i, l := range served {
 		if i < last && got[i] < int(req.Lanes[i].Want) {
 			*ls.cursors[l] = cursor{Cursor: store.Cursor{RunAt: now, ID: math.MaxInt64}}
+			exhausted = append(exhausted, l)
 		}
 	}
+	return exhausted
 }
 
 // hint marks lanes that are said to have new tasks. Those may lie a little
@@ -124,6 +157,7 @@ func (ls *lanes) hint(some map[lane]bool) {
 
 // look marks a lane as having tasks from a place on.
 func (ls *lanes) look(l lane, from store.Cursor) {
+	ls.see(l)
 	cur, known := ls.cursors[l]
 	switch {
 	case !known:
@@ -150,8 +184,11 @@ func (ls *lanes) lookBack(ctx context.Context, soon bool) error {
 	if level < 0 {
 		return nil
 	}
-	known := ls.routes.contracts.Load()
-	heads, now, err := ls.store.Lanes(ctx, ls.control.open(ls.routes.names), ls.since(level), store.ClaimRequest{Known: known.newest, Foreign: known.foreign})
+	question, err := ls.question(ctx, level)
+	if err != nil {
+		return err
+	}
+	heads, now, err := ls.store.Lanes(ctx, question)
 	if err != nil {
 		return err
 	}
@@ -160,13 +197,46 @@ func (ls *lanes) lookBack(ctx context.Context, soon bool) error {
 	}
 	ls.now, ls.nowAt, ls.lookedTo, ls.next = now, time.Now(), now, time.Time{}
 	for _, head := range heads {
+		ls.see(lane(head.LaneKey))
 		if head.DueIn <= 0 {
-			ls.look(lane{head.Queue, head.Priority}, store.Cursor{RunAt: head.First.RunAt, ID: head.First.ID - 1})
+			ls.look(lane(head.LaneKey), store.Cursor{RunAt: head.First.RunAt, ID: head.First.ID - 1})
 		} else if due := ls.nowAt.Add(head.DueIn); ls.next.IsZero() || due.Before(ls.next) {
 			ls.next = due
 		}
 	}
 	return nil
+}
+
+// question is what a look back of a level asks.
+func (ls *lanes) question(ctx context.Context, level int) (q store.LaneQuestion, err error) {
+	known := ls.routes.contracts.Load()
+	q = store.LaneQuestion{Since: ls.since(level), Known: known.newest, Foreign: known.foreign}
+	queues := ls.control.open(ls.routes.names)
+	for _, queue := range queues {
+		q.Every = append(q.Every, store.LaneKey{Queue: queue})
+	}
+	if level >= everySublaneLevel {
+		found, err := ls.store.Sublanes(ctx, queues)
+		if err != nil {
+			return q, err
+		}
+		for _, l := range found {
+			ls.see(lane(l))
+		}
+	}
+	for l := range ls.seen {
+		if !slices.Contains(queues, l.Queue) {
+			continue
+		}
+		if level < everyPriorityLevel {
+			q.Named = append(q.Named, store.LaneKey(l))
+			continue
+		}
+		if l.Priority = 0; !slices.Contains(q.Every, store.LaneKey(l)) {
+			q.Every = append(q.Every, store.LaneKey(l))
+		}
+	}
+	return q, nil
 }
 
 // level is the highest level that is due, -1 for none.
@@ -193,15 +263,23 @@ func (ls *lanes) since(level int) time.Time {
 	return since
 }
 
-// anyReady tells whether there may be tasks in a lane that is not paused.
-func (ls *lanes) anyReady() bool {
+// anyReady tells whether there may be tasks ahead, in a lane that is not paused,
+// that have not to wait for tokens; and how long those have to wait that do, 0
+// when there are none.
+func (ls *lanes) anyReady(rates *rates) (ready bool, wait time.Duration) {
 	current := ls.control.current.Load()
 	for l, cur := range ls.cursors {
-		if cur.ready && !current.queues[l.queue].Paused {
-			return true
+		if !cur.ready || current.queues[l.Queue].Paused {
+			continue
+		}
+		switch d := rates.wait(l); {
+		case d <= 0:
+			ready = true
+		case wait == 0 || d < wait:
+			wait = d
 		}
 	}
-	return false
+	return ready, wait
 }
 
 // forget makes the next look back go to the beginning: what was paused may lie

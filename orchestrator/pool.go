@@ -65,6 +65,7 @@ type slots struct {
 	granted int
 	running int
 	buffer  []*job // highest priority first, then as claimed
+	ends    endRate
 }
 
 func newPool(w *Worker) *pool {
@@ -74,20 +75,29 @@ func newPool(w *Worker) *pool {
 		// A queue without a limit of its own may fill the pool that somebody
 		// has given a size.
 		limit := cmp.Or(q.PerWorker, w.config.PoolSize, DefaultQueueConcurrency)
-		p.queues[q.Name] = &slots{declared: limit, perWorker: limit, total: q.Total > 0}
+		p.queues[q.Name] = &slots{declared: limit, perWorker: limit, total: q.Total > 0, ends: endRate{since: time.Now()}}
 		p.size += limit
 	}
 	if w.config.PoolSize > 0 {
 		p.size = w.config.PoolSize
 	}
-	p.prefetch.since = time.Now()
+	p.prefetch.ends.since = time.Now()
 	return p
+}
+
+// room is what a queue has room for.
+type room struct {
+	any int // tasks
+	// paced is how many there is room for of those whose starts are paced by a
+	// rate limit: they should start when they are claimed, so the buffer of
+	// their queue is made by what ends in their queue alone.
+	paced int
 }
 
 // wants says how many tasks of each queue and of all together should be
 // claimed now. A queue whose buffer is more than half full wants none, so that
 // claims stay few and large.
-func (p *pool) wants() (perQueue map[string]int, total int) {
+func (p *pool) wants() (perQueue map[string]room, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ahead := p.prefetch.size()
@@ -95,14 +105,15 @@ func (p *pool) wants() (perQueue map[string]int, total int) {
 	if p.closed || total <= 0 {
 		return nil, 0
 	}
-	perQueue = make(map[string]int, len(p.queues))
+	perQueue = make(map[string]room, len(p.queues))
 	for name, s := range p.queues {
 		limit := s.limit()
 		if len(s.buffer) > ahead/2 || limit == 0 || p.settings.queues[name].Paused {
 			continue
 		}
-		if n := min(total, limit-s.running-len(s.buffer)+ahead); n > 0 {
-			perQueue[name] = n
+		free := limit - s.running - len(s.buffer)
+		if n := min(total, free+ahead); n > 0 {
+			perQueue[name] = room{n, max(min(n, free+s.ends.ahead(p.prefetch.claim)), 0)}
 		}
 	}
 	return perQueue, total
@@ -163,7 +174,8 @@ func (p *pool) done(j *job) (next *job) {
 	if j.Suspect {
 		p.suspectRuns = false
 	}
-	p.prefetch.done++
+	p.prefetch.ends.done++
+	s.ends.done++
 	next = p.take()
 	if len(s.buffer) <= p.prefetch.size()/2 {
 		signal(p.room)
@@ -311,10 +323,15 @@ func (p *pool) running() []*job {
 // that is none, so that a long task never waits behind another while some
 // other worker is idle. The pool's mutex guards it.
 type prefetch struct {
+	ends  endRate
+	claim float64 // seconds a claim takes, smoothed
+}
+
+// endRate measures how many tasks end in a time.
+type endRate struct {
 	since time.Time
 	done  int     // tasks that ended since
 	rate  float64 // ends per second, smoothed
-	claim float64 // seconds a claim takes, smoothed
 }
 
 const (
@@ -323,12 +340,16 @@ const (
 	prefetchMargin = 0.010 // seconds; a claim that is a little slower finds the buffer not yet empty
 )
 
-func (f *prefetch) size() int {
-	if elapsed := time.Since(f.since); elapsed >= prefetchWindow {
-		f.rate += (float64(f.done)/elapsed.Seconds() - f.rate) / 2
-		f.since, f.done = time.Now(), 0
+func (f *prefetch) size() int { return f.ends.ahead(f.claim) }
+
+// ahead is how many are likely to end while a claim of so many seconds is
+// under way.
+func (e *endRate) ahead(claim float64) int {
+	if elapsed := time.Since(e.since); elapsed >= prefetchWindow {
+		e.rate += (float64(e.done)/elapsed.Seconds() - e.rate) / 2
+		e.since, e.done = time.Now(), 0
 	}
-	return min(int(math.Floor(f.rate*(2*f.claim+prefetchMargin))), maxPrefetch)
+	return min(int(math.Floor(e.rate*(2*claim+prefetchMargin))), maxPrefetch)
 }
 
 // claimTook tells the buffer's size how long a claim takes.

@@ -43,6 +43,7 @@ type knownContracts struct {
 	// attempts are the max_attempts of every contract there is, known or not,
 	// for the leader.
 	attempts map[int32]int16
+	rates    map[string]*RateLimit // by bucket
 }
 
 func newRouting(ctx context.Context, client *Client, mux *Mux, queues []string, logger *slog.Logger) (*routing, error) {
@@ -98,7 +99,7 @@ func (r *routing) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := &knownContracts{byID: map[int32]*route{}, types: map[int32]string{}, attempts: map[int32]int16{}}
+	known := &knownContracts{byID: map[int32]*route{}, types: map[int32]string{}, attempts: map[int32]int16{}, rates: map[string]*RateLimit{}}
 	for _, stored := range all {
 		definition, err := definitionOf(stored)
 		if err != nil {
@@ -109,6 +110,8 @@ func (r *routing) refresh(ctx context.Context) error {
 		if one := r.accepts(stored, definition); one != nil {
 			known.byID[stored.ID] = one
 			known.newest = max(known.newest, stored.ID)
+			known.limit(taskBucket(stored.Type), one.definition.RateLimit)
+			known.limit(queueBucket(one.definition.queueName()), one.definition.Queue.rateLimit())
 		}
 	}
 	for _, stored := range all {
@@ -142,6 +145,20 @@ func (r *routing) pauseTypes(types map[string]bool) {
 	}
 	r.paused = types
 	r.contracts.Store(r.contracts.Load().without(types))
+}
+
+// limit notes what the newest contract says of a bucket.
+func (k *knownContracts) limit(bucket string, by *RateLimit) {
+	if by == nil {
+		delete(k.rates, bucket)
+	} else {
+		k.rates[bucket] = by
+	}
+}
+
+// works tells whether this worker claims from a lane.
+func (r *routing) works(l lane) bool {
+	return slices.Contains(r.names, l.Queue) && (l.Sublane == "" || r.byType[l.Sublane] != nil)
 }
 
 // shun leaves the tasks of a contract alone until the next refresh. Contract

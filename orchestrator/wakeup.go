@@ -12,20 +12,24 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
-// lane is a queue and a priority: tasks of one lane are claimed oldest first.
-type lane struct {
-	queue    string
-	priority int16
-}
+// lane is a queue, a sublane and a priority: tasks of one lane are claimed
+// oldest first.
+type lane store.LaneKey
 
 // String is what travels in a notification.
-func (l lane) String() string { return fmt.Sprintf("%s %d", l.queue, l.priority) }
+func (l lane) String() string {
+	if l.Sublane == "" {
+		return fmt.Sprintf("%s %d", l.Queue, l.Priority)
+	}
+	return fmt.Sprintf("%s %d %s", l.Queue, l.Priority, l.Sublane)
+}
 
-// parseLane reverses String.
+// parseLane reverses String. Names of queues and tasks have no spaces.
 func parseLane(s string) (lane, bool) {
-	queue, priority, ok := strings.Cut(s, " ")
+	queue, rest, ok := strings.Cut(s, " ")
+	priority, sublane, _ := strings.Cut(rest, " ")
 	n, err := strconv.ParseInt(priority, 10, 16)
-	return lane{queue, int16(n)}, ok && err == nil
+	return lane{queue, sublane, int16(n)}, ok && err == nil
 }
 
 // lanesOf returns the lanes in which tasks may start at once.
@@ -33,7 +37,7 @@ func lanesOf(tasks []store.NewTask) map[lane]struct{} {
 	lanes := map[lane]struct{}{}
 	for i := range tasks {
 		if t := &tasks[i]; t.Delay == 0 && t.RunAt == 0 {
-			lanes[lane{t.Queue, t.Priority}] = struct{}{}
+			lanes[lane{t.Queue, t.Sublane, t.Priority}] = struct{}{}
 		}
 	}
 	return lanes

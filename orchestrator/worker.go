@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -194,7 +193,7 @@ func waitFor(done <-chan struct{}, d time.Duration) bool {
 // wake says that lanes have new tasks.
 func (w *Worker) wake(lanes map[lane]struct{}) {
 	for l := range lanes {
-		if slices.Contains(w.routes.names, l.queue) {
+		if w.routes.works(l) {
 			w.claimer.wake(l)
 		}
 	}

@@ -7,13 +7,19 @@ import (
 	"time"
 )
 
-// Lane is one (queue, priority), and the place in it from which a worker
-// claims: rows are walked by (run_at, id), each once.
-type Lane struct {
+// LaneKey names a lane: tasks of one lane are claimed oldest first.
+type LaneKey struct {
 	Queue    string
+	Sublane  string // the task type, if that has a rate limit and so lanes of its own; else ""
 	Priority int16
-	Cursor   Cursor
-	Want     int32 // at most this many
+}
+
+// Lane is a lane and the place in it from which a worker claims: rows are
+// walked by (run_at, id), each once.
+type Lane struct {
+	LaneKey
+	Cursor Cursor
+	Want   int32 // at most this many
 }
 
 // Cursor is the last place a worker has seen in a lane. Its zero value is the
@@ -44,14 +50,13 @@ type Claimed struct {
 	EnqueuedAt   time.Time
 	TimeToLive   time.Duration // until it expires, from the claim on; 0 is for ever, negative is expired
 	Contract     int32
-	Queue        string
-	Priority     int16
-	Attempts     int16 // spent before this one
-	MaxAttempts  int16 // 0: the contract's
-	TimeoutMS    int64 // 0: the contract's; -1: none
-	Suspect      bool
-	TraceParent  string
-	TraceState   string
+	LaneKey
+	Attempts    int16 // spent before this one
+	MaxAttempts int16 // 0: the contract's
+	TimeoutMS   int64 // 0: the contract's; -1: none
+	Suspect     bool
+	TraceParent string
+	TraceState  string
 	// PreviousTrace is the traceparent of the attempt before, "" for none.
 	PreviousTrace string
 	Payload       []byte
@@ -70,27 +75,27 @@ type Claimed struct {
 // time even when nothing was claimed.
 const claim = `
 WITH lanes AS (
-    SELECT * FROM unnest($1::text[], $2::smallint[], $3::timestamptz[], $4::bigint[], $5::integer[])
-    WITH ORDINALITY AS l(queue, priority, run_at, id, want, lane)),
+    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::bigint[], $6::integer[])
+    WITH ORDINALITY AS l(queue, sublane, priority, run_at, id, want, lane)),
 chosen AS MATERIALIZED (
     SELECT probe.id FROM lanes CROSS JOIN LATERAL (
         SELECT t.id FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = lanes.queue AND t.sublane = '' AND t.priority = lanes.priority
+        WHERE t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority
           AND t.run_at <= now() AND (t.run_at, t.id) > (lanes.run_at, lanes.id)
-          AND CASE WHEN t.contract <= $7 THEN t.contract <> ALL ($8::integer[]) END
+          AND CASE WHEN t.contract <= $8 THEN t.contract <> ALL ($9::integer[]) END
         ORDER BY t.run_at, t.id LIMIT lanes.want
         FOR UPDATE SKIP LOCKED) AS probe
-    LIMIT $6),
+    LIMIT $7),
 claimed AS (
     UPDATE orchestrator.tasks t
-    SET state = 1, worker_id = $9, claim = $10, claimed_at = now(), started_at = NULL
+    SET state = 1, worker_id = $10, claim = $11, claimed_at = now(), started_at = NULL
     WHERE t.id = ANY (ARRAY(SELECT id FROM chosen))
-    RETURNING t.id, t.run_at, t.scheduled_for, t.enqueued_at, t.expires_at, t.contract, t.queue, t.priority,
+    RETURNING t.id, t.run_at, t.scheduled_for, t.enqueued_at, t.expires_at, t.contract, t.queue, t.sublane, t.priority,
         t.attempts, t.max_attempts, t.timeout_ms, t.suspect, t.trace_parent, t.trace_state, t.payload, t.metadata,
         t.errors -> -1 ->> 'trace' AS previous_trace)
 SELECT now(), coalesce(c.id, 0), coalesce(c.run_at, now()), coalesce(c.scheduled_for, now()), coalesce(c.enqueued_at, now()),
     coalesce(ceil(extract(epoch FROM c.expires_at - now()) * 1000000)::bigint, 0),
-    coalesce(c.contract, 0), coalesce(c.queue, ''), coalesce(c.priority, 0::smallint), coalesce(c.attempts, 0::smallint),
+    coalesce(c.contract, 0), coalesce(c.queue, ''), coalesce(c.sublane, ''), coalesce(c.priority, 0::smallint), coalesce(c.attempts, 0::smallint),
     coalesce(c.max_attempts, 0::smallint), coalesce(c.timeout_ms, 0), coalesce(c.suspect, false),
     coalesce(c.trace_parent, ''), coalesce(c.trace_state, ''), coalesce(c.previous_trace, ''), c.payload, c.metadata
 FROM (VALUES (1)) AS one LEFT JOIN claimed c ON true`
@@ -102,29 +107,30 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []Claimed, n
 	n := len(req.Lanes)
 	var (
 		queues     = make([]string, n)
+		sublanes   = make([]string, n)
 		priorities = make([]int16, n)
 		runAts     = make([]time.Time, n)
 		ids        = make([]int64, n)
 		wants      = make([]int32, n)
 	)
 	for i, lane := range req.Lanes {
-		queues[i], priorities[i] = lane.Queue, lane.Priority
+		queues[i], sublanes[i], priorities[i] = lane.Queue, lane.Sublane, lane.Priority
 		runAts[i], ids[i], wants[i] = lane.Cursor.RunAt, lane.Cursor.ID, lane.Want
 	}
-	rows, err := s.query(ctx, claim, queues, priorities, runAts, ids, wants, req.Limit, req.Known, req.Foreign, req.Worker, req.Claim)
+	rows, err := s.query(ctx, claim, queues, sublanes, priorities, runAts, ids, wants, req.Limit, req.Known, req.Foreign, req.Worker, req.Claim)
 	if err != nil {
 		return nil, now, wrap("claim", err)
 	}
 	defer rows.Close()
-	laneOf := make(map[laneKey]int, n)
+	laneOf := make(map[LaneKey]int, n)
 	for i, lane := range req.Lanes {
-		laneOf[laneKey{lane.Queue, lane.Priority}] = i
+		laneOf[lane.LaneKey] = i
 	}
 	tasks = make([]Claimed, 0, min(req.Limit, 1024))
 	for rows.Next() {
 		var t Claimed
 		var ttlMicro int64
-		if err := rows.Scan(&now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &ttlMicro, &t.Contract, &t.Queue, &t.Priority,
+		if err := rows.Scan(&now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &ttlMicro, &t.Contract, &t.Queue, &t.Sublane, &t.Priority,
 			&t.Attempts, &t.MaxAttempts, &t.TimeoutMS, &t.Suspect, &t.TraceParent, &t.TraceState, &t.PreviousTrace, &t.Payload, &t.Metadata); err != nil {
 			return nil, now, wrap("claim", err)
 		}
@@ -132,7 +138,7 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []Claimed, n
 			continue
 		}
 		t.TimeToLive = time.Duration(ttlMicro) * time.Microsecond
-		t.Lane = laneOf[laneKey{t.Queue, t.Priority}]
+		t.Lane = laneOf[t.LaneKey]
 		tasks = append(tasks, t)
 	}
 	if err := rows.Err(); err != nil {
@@ -143,11 +149,6 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []Claimed, n
 		return cmp.Or(cmp.Compare(a.Lane, b.Lane), a.RunAt.Compare(b.RunAt), cmp.Compare(a.ID, b.ID))
 	})
 	return tasks, now, nil
-}
-
-type laneKey struct {
-	queue    string
-	priority int16
 }
 
 // disown uses the index tasks_running.
@@ -176,41 +177,57 @@ func (s *Store) MarkStarted(ctx context.Context, id, worker, claim int64) (bool,
 	return n == 1, wrap("mark a suspect started", err)
 }
 
-// queueLanes looks at the first row of each lane since $2: when it is due says
-// what the lane holds.
+// queueLanes looks at the first row of each lane since $6: when it is due says
+// what the lane holds. It looks at all priorities of $1 and $2, and at those
+// that are named of $3 to $5.
 const queueLanes = `
-SELECT now(), coalesce(head.queue, ''), coalesce(head.priority, 0::smallint), coalesce(head.run_at, now()), coalesce(head.id, 0)
+SELECT now(), coalesce(head.queue, ''), coalesce(head.sublane, ''), coalesce(head.priority, 0::smallint), coalesce(head.run_at, now()),
+    coalesce(head.id, 0)
 FROM (VALUES (1)) AS one LEFT JOIN (
-    SELECT l.queue, p.priority::smallint, first.run_at, first.id
-    FROM unnest($1::text[]) AS l(queue)
-    CROSS JOIN generate_series(-100, 100) AS p(priority)
+    SELECT l.queue, l.sublane, l.priority, first.run_at, first.id
+    FROM (
+        SELECT every.queue, every.sublane, p.priority::smallint AS priority
+        FROM unnest($1::text[], $2::text[]) AS every(queue, sublane) CROSS JOIN generate_series(-100, 100) AS p(priority)
+        UNION ALL
+        SELECT named.queue, named.sublane, named.priority
+        FROM unnest($3::text[], $4::text[], $5::smallint[]) AS named(queue, sublane, priority)) AS l
     CROSS JOIN LATERAL (
         SELECT t.run_at, t.id FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = l.queue AND t.sublane = '' AND t.priority = p.priority::smallint AND t.run_at >= $2
-          AND CASE WHEN t.contract <= $3 THEN t.contract <> ALL ($4::integer[]) END
+        WHERE t.state = 0 AND t.queue = l.queue AND t.sublane = l.sublane AND t.priority = l.priority AND t.run_at >= $6
+          AND CASE WHEN t.contract <= $7 THEN t.contract <> ALL ($8::integer[]) END
         ORDER BY t.run_at, t.id LIMIT 1) AS first) AS head ON true`
 
 // LaneHead is the first waiting task of a lane.
 type LaneHead struct {
-	Queue    string
-	Priority int16
-	First    Cursor
-	DueIn    time.Duration // not positive: it is ready
+	LaneKey
+	First Cursor
+	DueIn time.Duration // not positive: it is ready
 }
 
-// Lanes returns the first task of every lane of queues that a worker could
+// LaneQuestion says which lanes [Store.Lanes] looks at.
+type LaneQuestion struct {
+	Every []LaneKey // queues and sublanes of which every priority is looked at
+	Named []LaneKey // lanes
+	Since time.Time
+	// Known and Foreign are as in ClaimRequest.
+	Known   int32
+	Foreign []int32
+}
+
+// Lanes returns the first task of every lane in question that a worker could
 // claim, now or later, and whose run_at is since or later; and the database's
 // time. The 201 probes of an empty queue cost about a third of a millisecond.
-// Of req it takes Known and Foreign.
-func (s *Store) Lanes(ctx context.Context, queues []string, since time.Time, req ClaimRequest) (heads []LaneHead, now time.Time, err error) {
-	rows, err := s.query(ctx, queueLanes, queues, since, req.Known, req.Foreign)
+func (s *Store) Lanes(ctx context.Context, q LaneQuestion) (heads []LaneHead, now time.Time, err error) {
+	queues, sublanes, _ := laneColumns(q.Every)
+	namedQueues, namedSublanes, namedPriorities := laneColumns(q.Named)
+	rows, err := s.query(ctx, queueLanes, queues, sublanes, namedQueues, namedSublanes, namedPriorities, q.Since, q.Known, q.Foreign)
 	if err != nil {
 		return nil, now, wrap("look for lanes", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var head LaneHead
-		if err := rows.Scan(&now, &head.Queue, &head.Priority, &head.First.RunAt, &head.First.ID); err != nil {
+		if err := rows.Scan(&now, &head.Queue, &head.Sublane, &head.Priority, &head.First.RunAt, &head.First.ID); err != nil {
 			return nil, now, wrap("look for lanes", err)
 		}
 		if head.First.ID == 0 {
@@ -220,4 +237,45 @@ func (s *Store) Lanes(ctx context.Context, queues []string, since time.Time, req
 		heads = append(heads, head)
 	}
 	return heads, now, wrap("look for lanes", rows.Err())
+}
+
+func laneColumns(lanes []LaneKey) (queues, sublanes []string, priorities []int16) {
+	queues, sublanes, priorities = make([]string, len(lanes)), make([]string, len(lanes)), make([]int16, len(lanes))
+	for i, l := range lanes {
+		queues[i], sublanes[i], priorities[i] = l.Queue, l.Sublane, l.Priority
+	}
+	return queues, sublanes, priorities
+}
+
+// findSublanes steps from sublane to sublane of each queue through the index
+// tasks_ready.
+const findSublanes = `
+WITH RECURSIVE found AS (
+    SELECT q.queue, first.sublane FROM unnest($1::text[]) AS q(queue) CROSS JOIN LATERAL (
+        SELECT t.sublane FROM orchestrator.tasks t
+        WHERE t.state = 0 AND t.queue = q.queue AND t.sublane > ''
+        ORDER BY t.queue, t.sublane LIMIT 1) AS first
+    UNION ALL
+    SELECT found.queue, next.sublane FROM found CROSS JOIN LATERAL (
+        SELECT t.sublane FROM orchestrator.tasks t
+        WHERE t.state = 0 AND t.queue = found.queue AND t.sublane > found.sublane
+        ORDER BY t.queue, t.sublane LIMIT 1) AS next)
+SELECT queue, sublane FROM found`
+
+// Sublanes returns the sublanes of queues in which tasks wait, without their
+// priorities.
+func (s *Store) Sublanes(ctx context.Context, queues []string) (found []LaneKey, err error) {
+	rows, err := s.query(ctx, findSublanes, queues)
+	if err != nil {
+		return nil, wrap("look for sublanes", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var one LaneKey
+		if err := rows.Scan(&one.Queue, &one.Sublane); err != nil {
+			return nil, wrap("look for sublanes", err)
+		}
+		found = append(found, one)
+	}
+	return found, wrap("look for sublanes", rows.Err())
 }

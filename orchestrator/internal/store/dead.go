@@ -16,17 +16,16 @@ unasked AS (
     DELETE FROM orchestrator.cancel_requests r WHERE r.task_id = ANY (ARRAY(SELECT id FROM chosen)))
 INSERT INTO orchestrator.tasks (
     id, run_at, scheduled_for, enqueued_at, run_id, timeout_ms, contract, priority, max_attempts,
-    queue, step, group_key, limit_key, trace_parent, trace_state, payload, metadata, errors)
+    queue, sublane, step, group_key, limit_key, trace_parent, trace_state, payload, metadata, errors)
 SELECT g.id, now(), g.scheduled_for, g.enqueued_at, g.run_id, g.timeout_ms, g.contract, g.priority, g.max_attempts,
-    g.queue, g.step, g.group_key, g.limit_key, g.trace_parent, g.trace_state, g.payload, g.metadata, g.errors
+    g.queue, g.sublane, g.step, g.group_key, g.limit_key, g.trace_parent, g.trace_state, g.payload, g.metadata, g.errors
 FROM gone g ORDER BY g.id
-RETURNING id, queue, priority`
+RETURNING id, queue, sublane, priority`
 
 // Redriven is a dead letter that is back in its lane.
 type Redriven struct {
-	ID       int64
-	Queue    string
-	Priority int16
+	ID int64
+	LaneKey
 }
 
 // Redrive moves dead letters back into the queue. An id that is not among the
@@ -40,7 +39,7 @@ func (s *Store) Redrive(ctx context.Context, ids []int64) ([]Redriven, error) {
 	var back []Redriven
 	for rows.Next() {
 		var one Redriven
-		if err := rows.Scan(&one.ID, &one.Queue, &one.Priority); err != nil {
+		if err := rows.Scan(&one.ID, &one.Queue, &one.Sublane, &one.Priority); err != nil {
 			return nil, wrap("redrive", err)
 		}
 		back = append(back, one)

@@ -14,6 +14,7 @@ type NewTask struct {
 	Contract    int32         `json:"contract"`
 	Type        string        `json:"type"`
 	Queue       string        `json:"queue"`
+	Sublane     string        `json:"sublane"` // as in LaneKey
 	Priority    int16         `json:"priority"`
 	RunAt       int64         `json:"run_at"`       // microseconds since 1970; 0 is now
 	Delay       int64         `json:"delay"`        // microseconds after RunAt
@@ -44,10 +45,10 @@ type Inserted struct {
 const insertFrom = `
 INSERT INTO orchestrator.tasks (
     id, run_at, scheduled_for, expires_at, timeout_ms, contract, priority, max_attempts, queue,
-    trace_parent, trace_state, payload, metadata)
+    sublane, trace_parent, trace_state, payload, metadata)
 SELECT id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
     nullif(timeout, 0), contract, priority, nullif(max_attempts, 0::smallint), queue,
-    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
+    sublane, nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
 FROM (
     SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
         + delay * interval '1 microsecond' AS due
@@ -69,10 +70,10 @@ taken AS (
     RETURNING task_type, key, task_id)
 INSERT INTO orchestrator.tasks (
     id, run_at, scheduled_for, expires_at, timeout_ms, contract, priority, max_attempts, queue,
-    trace_parent, trace_state, payload, metadata)
+    sublane, trace_parent, trace_state, payload, metadata)
 SELECT taken.task_id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
     nullif(timeout, 0), contract, priority, nullif(max_attempts, 0::smallint), queue,
-    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
+    sublane, nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
 FROM (
     SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
         + delay * interval '1 microsecond' AS due
@@ -84,17 +85,17 @@ RETURNING id, enqueued_at, (SELECT t.key FROM taken t WHERE t.task_id = id), (SE
 const inputArrays = `WITH input AS (
     SELECT nextval('orchestrator.task_id') AS id, x.*
     FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[])
+        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
     WITH ORDINALITY AS x(contract, type, queue, priority, run_at, delay, ttl,
-        timeout, max_attempts, payload, metadata, trace_parent, trace_state, ord)
+        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, ord)
     ORDER BY x.ord)`
 
 // inputKeyedArrays has keys, and no ids: those are drawn with the keys.
 const inputKeyedArrays = `WITH input AS (
     SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[])
+        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[])
     WITH ORDINALITY AS x(contract, type, queue, priority, run_at, delay, ttl,
-        timeout, max_attempts, payload, metadata, trace_parent, trace_state, key, "window", ord))`
+        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, key, "window", ord))`
 
 // inputJSON is for database/sql, whose drivers do not all take arrays: one
 // argument, the rows as a JSON array.
@@ -102,18 +103,18 @@ const inputJSON = `WITH input AS (
     SELECT nextval('orchestrator.task_id') AS id, x.*
     FROM ROWS FROM (json_to_recordset($1::json) AS (contract integer, type text, queue text, priority smallint, run_at bigint,
         delay bigint, ttl bigint, timeout bigint, max_attempts smallint, payload text, metadata text,
-        trace_parent text, trace_state text, key text, "window" bigint)) WITH ORDINALITY
+        trace_parent text, trace_state text, sublane text, key text, "window" bigint)) WITH ORDINALITY
         AS x(contract, type, queue, priority, run_at, delay, ttl, timeout, max_attempts, payload, metadata,
-        trace_parent, trace_state, key, "window", ord)
+        trace_parent, trace_state, sublane, key, "window", ord)
     ORDER BY x.ord)`
 
 const inputKeyedJSON = `WITH input AS (
     SELECT x.*
     FROM ROWS FROM (json_to_recordset($1::json) AS (contract integer, type text, queue text, priority smallint, run_at bigint,
         delay bigint, ttl bigint, timeout bigint, max_attempts smallint, payload text, metadata text,
-        trace_parent text, trace_state text, key text, "window" bigint)) WITH ORDINALITY
+        trace_parent text, trace_state text, sublane text, key text, "window" bigint)) WITH ORDINALITY
         AS x(contract, type, queue, priority, run_at, delay, ttl, timeout, max_attempts, payload, metadata,
-        trace_parent, trace_state, key, "window", ord))`
+        trace_parent, trace_state, sublane, key, "window", ord))`
 
 // keyHolders finds who has the keys that were taken. It must be a statement
 // after the insert: only a new snapshot shows what the insert waited for.
@@ -134,7 +135,7 @@ CROSS JOIN LATERAL (
 // Insert stores tasks without idempotency keys in one statement, durable when
 // it returns.
 func (s *Store) Insert(ctx context.Context, tasks []NewTask) ([]Inserted, error) {
-	rows, err := s.query(ctx, inputArrays+insertFrom, columns(tasks)[:13]...)
+	rows, err := s.query(ctx, inputArrays+insertFrom, columns(tasks)[:plainColumns]...)
 	if err != nil {
 		return nil, err
 	}
@@ -295,7 +296,7 @@ func (in arrayInserter) run(ctx context.Context, statement string, args ...any) 
 }
 
 func (in arrayInserter) plain(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
-	return in.run(ctx, inputArrays+insertFrom, columns(tasks)[:13]...)
+	return in.run(ctx, inputArrays+insertFrom, columns(tasks)[:plainColumns]...)
 }
 
 func (in arrayInserter) keyed(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
@@ -304,7 +305,7 @@ func (in arrayInserter) keyed(ctx context.Context, tasks []NewTask) (Rows, func(
 
 func (in arrayInserter) holders(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
 	all := columns(tasks)
-	return in.run(ctx, keyHolders, all[1], all[13])
+	return in.run(ctx, keyHolders, all[1], all[plainColumns])
 }
 
 type jsonInserter struct {
@@ -367,6 +368,7 @@ func columns(tasks []NewTask) []any {
 		metadata     = make([]string, n)
 		traceParents = make([]string, n)
 		traceStates  = make([]string, n)
+		sublanes     = make([]string, n)
 		keys         = make([]string, n)
 		windows      = make([]int64, n)
 	)
@@ -376,9 +378,12 @@ func columns(tasks []NewTask) []any {
 		runAts[i], delays[i], ttls[i] = t.RunAt, t.Delay, t.TTL
 		timeouts[i], maxAttempts[i] = t.Timeout, t.MaxAttempts
 		payloads[i], metadata[i] = t.Payload, t.Metadata
-		traceParents[i], traceStates[i] = t.TraceParent, t.TraceState
+		traceParents[i], traceStates[i], sublanes[i] = t.TraceParent, t.TraceState, t.Sublane
 		keys[i], windows[i] = t.Key, t.WindowMicro
 	}
 	return []any{contracts, types, queues, priorities, runAts, delays, ttls, timeouts, maxAttempts,
-		payloads, metadata, traceParents, traceStates, keys, windows}
+		payloads, metadata, traceParents, traceStates, sublanes, keys, windows}
 }
+
+// plainColumns is how many columns there are without an idempotency key's.
+const plainColumns = 14

@@ -37,6 +37,7 @@ type Returned struct {
 	Fence
 	Attempts int16
 	Delay    time.Duration
+	Sublane  string // where the worker that returns it looks for it
 	Error    string // JSON object, or "" when the attempt did not fail
 }
 
@@ -112,25 +113,25 @@ RETURNING id`
 // The pieces of moving a row to the dead letters, shared with lease recovery.
 const (
 	deadColumnsOf = `t.id, t.scheduled_for, t.enqueued_at, t.claimed_at, t.worker_id, t.claim, t.run_id, t.timeout_ms, t.contract,
-    t.priority, t.max_attempts, t.queue, t.step, t.group_key, t.limit_key, t.trace_parent, t.trace_state, t.payload, t.metadata,
+    t.priority, t.max_attempts, t.queue, t.sublane, t.step, t.group_key, t.limit_key, t.trace_parent, t.trace_state, t.payload, t.metadata,
     t.attempts, t.errors`
 	insertDead = `INSERT INTO orchestrator.tasks_dead (
     finished_at, id, scheduled_for, enqueued_at, claimed_at, worker_id, claim, run_id, timeout_ms, contract,
-    priority, max_attempts, queue, step, group_key, limit_key, trace_parent, trace_state, payload, metadata,
+    priority, max_attempts, queue, sublane, step, group_key, limit_key, trace_parent, trace_state, payload, metadata,
     attempts, errors, code)`
 	deadValues = `now(), g.id, g.scheduled_for, g.enqueued_at, g.claimed_at, g.worker_id, g.claim, g.run_id, g.timeout_ms, g.contract,
-    g.priority, g.max_attempts, g.queue, g.step, g.group_key, g.limit_key, g.trace_parent, g.trace_state, g.payload, g.metadata`
+    g.priority, g.max_attempts, g.queue, g.sublane, g.step, g.group_key, g.limit_key, g.trace_parent, g.trace_state, g.payload, g.metadata`
 )
 
 // giveBack keeps run_at ahead of every worker's cursor: never before now(). A
 // suspect that has run is cleared; one that was never started stays suspect.
 const giveBack = `
 WITH x AS MATERIALIZED (
-    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[])
-    AS x(id, worker, claim, attempts, delay, error)),` + held + `
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[], $7::text[])
+    AS x(id, worker, claim, attempts, delay, error, sublane)),` + held + `
 UPDATE orchestrator.tasks t
 SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, suspect = t.suspect AND t.started_at IS NULL, attempts = x.attempts,
-    run_at = now() + x.delay * interval '1 microsecond',
+    run_at = now() + x.delay * interval '1 microsecond', sublane = x.sublane,
     errors = orchestrator.add_error(t.errors, x.error)
 FROM x
 WHERE t.id = ANY (ARRAY(SELECT id FROM held)) AND x.id = t.id
@@ -186,12 +187,12 @@ const returnChunk = 100
 func (s *Store) returnChunk(ctx context.Context, batch []Returned) ([]int64, error) {
 	n := len(batch)
 	f := newFences(n)
-	attempts, delays, errs := make([]int16, n), make([]int64, n), make([]string, n)
+	attempts, delays, errs, sublanes := make([]int16, n), make([]int64, n), make([]string, n), make([]string, n)
 	for i, b := range batch {
 		f.set(i, b.Fence)
-		attempts[i], delays[i], errs[i] = b.Attempts, b.Delay.Microseconds(), b.Error
+		attempts[i], delays[i], errs[i], sublanes[i] = b.Attempts, b.Delay.Microseconds(), b.Error, b.Sublane
 	}
-	return s.ids(ctx, "return", giveBack, f.ids, f.workers, f.claims, attempts, delays, errs)
+	return s.ids(ctx, "return", giveBack, f.ids, f.workers, f.claims, attempts, delays, errs, sublanes)
 }
 
 const finishedBy = `

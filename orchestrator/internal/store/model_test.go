@@ -37,6 +37,7 @@ type modelT struct {
 	attempts int16
 	suspect  bool
 	started  bool
+	sublane  string
 }
 
 const modelMaxAttempts = 3
@@ -49,12 +50,17 @@ func (m *machine) register(t *rapid.T) {
 }
 
 func (m *machine) insert(t *rapid.T) {
-	rows, err := m.store.Insert(t.Context(), slices.Repeat([]NewTask{{Contract: 1, Type: "t", Queue: "q", Payload: "{}"}},
+	sublane := drawSublane(t)
+	rows, err := m.store.Insert(t.Context(), slices.Repeat([]NewTask{{Contract: 1, Type: "t", Queue: "q", Sublane: sublane, Payload: "{}"}},
 		rapid.IntRange(1, 3).Draw(t, "tasks")))
 	require.NoError(t, err)
 	for _, row := range rows {
-		m.live[row.ID] = modelT{}
+		m.live[row.ID] = modelT{sublane: sublane}
 	}
+}
+
+func drawSublane(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "t"}).Draw(t, "sublane")
 }
 
 func (m *machine) claim(t *rapid.T) {
@@ -63,20 +69,21 @@ func (m *machine) claim(t *rapid.T) {
 	}
 	m.claims++
 	worker, limit := rapid.SampledFrom(m.workers).Draw(t, "worker"), rapid.IntRange(1, 4).Draw(t, "limit")
+	lane := LaneKey{Queue: "q", Sublane: drawSublane(t)}
 	tasks, _, err := m.store.Claim(t.Context(), ClaimRequest{
-		Lanes: []Lane{{Queue: "q", Want: int32(limit)}}, Limit: limit, Worker: worker, Claim: m.claims, Known: 1, Foreign: []int32{},
+		Lanes: []Lane{{LaneKey: lane, Want: int32(limit)}}, Limit: limit, Worker: worker, Claim: m.claims, Known: 1, Foreign: []int32{},
 	})
 	require.NoError(t, err)
 	free := 0
 	for _, task := range m.live {
-		if task.fence == (Fence{}) {
+		if task.fence == (Fence{}) && task.sublane == lane.Sublane {
 			free++
 		}
 	}
 	require.Len(t, tasks, min(free, limit))
 	for _, task := range tasks {
 		held := m.live[task.ID]
-		require.Equal(t, modelT{attempts: task.Attempts, suspect: task.Suspect}, held, "claimed task %d", task.ID)
+		require.Equal(t, modelT{attempts: task.Attempts, suspect: task.Suspect, sublane: task.Sublane}, held, "claimed task %d", task.ID)
 		held.fence = Fence{task.ID, worker, m.claims}
 		m.live[task.ID] = held
 		m.fences = append(m.fences, held.fence)
@@ -129,10 +136,11 @@ func (m *machine) giveBack(t *rapid.T) {
 		t.Skip("the last attempt")
 	}
 	spent := int16(rapid.IntRange(0, 1).Draw(t, "spent"))
-	ids, err := m.store.Return(t.Context(), []Returned{{Fence: f, Attempts: task.attempts + spent}})
+	sublane := drawSublane(t)
+	ids, err := m.store.Return(t.Context(), []Returned{{Fence: f, Attempts: task.attempts + spent, Sublane: sublane}})
 	requireOnly(t, ids, err, f, held)
 	if held {
-		m.live[f.ID] = modelT{attempts: task.attempts + spent, suspect: task.suspect && !task.started}
+		m.live[f.ID] = modelT{attempts: task.attempts + spent, suspect: task.suspect && !task.started, sublane: sublane}
 	}
 }
 
@@ -154,7 +162,7 @@ func (m *machine) disown(t *rapid.T) {
 	for id, task := range m.live {
 		if task.fence.Worker == f.Worker && task.fence.Claim == f.Claim {
 			n--
-			m.live[id] = modelT{attempts: task.attempts, suspect: task.suspect}
+			m.live[id] = modelT{attempts: task.attempts, suspect: task.suspect, sublane: task.sublane}
 		}
 	}
 	require.Zero(t, n)
@@ -182,7 +190,7 @@ func (m *machine) recover(t *rapid.T) {
 		if task.fence == (Fence{}) || slices.Contains(m.workers, task.fence.Worker) {
 			continue
 		}
-		next := modelT{attempts: task.attempts, suspect: true}
+		next := modelT{attempts: task.attempts, suspect: true, sublane: task.sublane}
 		if task.started {
 			next.attempts++
 		}
@@ -198,7 +206,7 @@ func (m *machine) recover(t *rapid.T) {
 // check compares all three tables with the model.
 func (m *machine) check(t *rapid.T) {
 	rows, err := m.pool.Query(t.Context(), `
-		SELECT id, state, attempts, coalesce(worker_id, 0), coalesce(claim, 0), suspect, started_at IS NOT NULL FROM orchestrator.tasks`)
+		SELECT id, state, attempts, coalesce(worker_id, 0), coalesce(claim, 0), suspect, started_at IS NOT NULL, sublane FROM orchestrator.tasks`)
 	require.NoError(t, err)
 	live := map[int64]modelT{}
 	var (
@@ -208,8 +216,8 @@ func (m *machine) check(t *rapid.T) {
 		attempts  int16
 		worker, c int64
 	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &state, &attempts, &worker, &c, &one.suspect, &one.started}, func() error {
-		task := modelT{attempts: attempts, suspect: one.suspect, started: one.started}
+	_, err = pgx.ForEachRow(rows, []any{&id, &state, &attempts, &worker, &c, &one.suspect, &one.started, &one.sublane}, func() error {
+		task := modelT{attempts: attempts, suspect: one.suspect, started: one.started, sublane: one.sublane}
 		if state == StateRunning {
 			task.fence = Fence{id, worker, c}
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 // Channel is the NOTIFY channel on which workers are told of new tasks. The
-// payload is "queue priority", or [ControlChanged].
+// payload is "queue priority", "queue priority sublane" or [ControlChanged].
 func (s *Store) Channel() string { return s.schema + "_tasks" }
 
 // ControlChanged is the payload that says that somebody has changed something

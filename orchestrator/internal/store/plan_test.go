@@ -26,17 +26,19 @@ const (
 	addScheduled  = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at) SELECT 1, 100, 'q', '{}', now() + interval '1 day' FROM generate_series(1, 20000);`
 	addReady      = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload) SELECT 1, 0, 'q', '{}' FROM generate_series(1, 20000);`
 	addRunning    = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, worker_id, claim) SELECT 1, 0, 'q', '{}', 1, 7, 1 FROM generate_series(1, 20000);`
+	addPaced      = `INSERT INTO orchestrator.tasks (contract, priority, queue, sublane, payload) SELECT 1, 0, 'q', 't', '{}' FROM generate_series(1, 20000);`
 	removeAll     = `DELETE FROM orchestrator.tasks;`
 	plannersTable = `ANALYZE orchestrator.tasks;`
 )
 
 var situations = []situation{
-	{"as migrated", "", addReady + addScheduled + addRunning},
+	{"as migrated", "", addReady + addPaced + addScheduled + addRunning},
 	{"analysed empty", plannersTable, addReady + addScheduled + addRunning},
 	{"analysed empty after use", addReady + removeAll + "VACUUM orchestrator.tasks;" + plannersTable, addReady + addRunning},
 	{"analysed all scheduled", addScheduled + plannersTable, addReady + addRunning},
 	{"analysed all running", addRunning + plannersTable, addReady + addScheduled},
 	{"analysed all ready", addReady + plannersTable, addRunning + addScheduled},
+	{"analysed all in a sublane", addPaced + plannersTable, addReady + addRunning},
 	{"analysed full, now small", addReady + addRunning + plannersTable, removeAll + addRunning},
 }
 
@@ -86,12 +88,14 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		indexes         []string // that a scan of tasks may use
 		sorts           bool     // it may collect and sort: what it reads is bounded by a claim's size
 	}{
-		{"claim", claim, []any{[]string{"q", "q"}, []int16{100, 0}, beginning, []int64{0, 0}, []int32{100, 100}, 100, 1, []int32{}, 7, 2},
+		{"claim", claim, []any{[]string{"q", "q"}, []string{"", "t"}, []int16{100, 0}, beginning, []int64{0, 0}, []int32{100, 100}, 100, 1, []int32{}, 7, 2},
 			[]string{"tasks_ready", "tasks_pkey"}, false},
-		{"lanes", queueLanes, []any{[]string{"q"}, beginning[0], 1, []int32{}}, []string{"tasks_ready"}, false},
+		{"lanes", queueLanes, []any{[]string{"q", "q"}, []string{"", "t"}, []string{"q"}, []string{"t"}, []int16{5}, beginning[0], 1, []int32{}},
+			[]string{"tasks_ready"}, false},
+		{"sublanes", findSublanes, []any{[]string{"q"}}, []string{"tasks_ready"}, false},
 		{"finish", finish, []any{ids, sevens, ones, small, small, ones, texts, texts}, []string{"tasks_pkey"}, false},
 		{"bury", bury, []any{ids, sevens, ones, small, objects, texts}, []string{"tasks_pkey"}, false},
-		{"give back", giveBack, []any{ids[:returnChunk], sevens[:returnChunk], ones[:returnChunk], small[:returnChunk], ones[:returnChunk], texts[:returnChunk]}, []string{"tasks_pkey"}, false},
+		{"give back", giveBack, []any{ids[:returnChunk], sevens[:returnChunk], ones[:returnChunk], small[:returnChunk], ones[:returnChunk], texts[:returnChunk], texts[:returnChunk]}, []string{"tasks_pkey"}, false},
 		{"disown", disown, []any{7, 1}, []string{"tasks_running", "tasks_pkey"}, true},
 		{"mark started", markStarted, []any{1, 7, 1}, []string{"tasks_pkey"}, false},
 		{"complete in a transaction", completeIn, []any{1, 7, 1, "", 1}, []string{"tasks_pkey"}, false},
