@@ -259,10 +259,10 @@ func BenchmarkRateLimit(b *testing.B) {
 					go func() { ended <- orchestrator.NewWorker(client, mux, orchestrator.WorkerConfig{}).Run(ctx) }()
 				}
 				// The first second empties the bucket.
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				var last time.Time
 				from := databaseNow(b, client)
-				time.Sleep(window)
+				<-time.After(window)
 				last = databaseNow(b, client)
 				cancel()
 				for range cap(ended) {

@@ -70,7 +70,7 @@ type Share = spec.Percent
 type Rate struct {
 	Count int
 	Per   time.Duration
-	Burst int // 0 means Count
+	Burst int // 0 means what the rate gives in 100 ms, at least 1
 }
 
 // Task is one task type with every default and policy resolved.
