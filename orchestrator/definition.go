@@ -43,6 +43,7 @@ type Definition struct {
 	OnDead      string       // of a grouped task: "skip" or "block"
 	RateLimit   *RateLimit
 	Concurrency *Concurrency
+	OnFinish    *OnFinish // nil: nobody is told
 	// Fingerprint identifies the shape of payload and result.
 	Fingerprint string
 	// PayloadSchema and ResultSchema are JSON Schema 2020-12 documents.
@@ -79,6 +80,12 @@ type RateLimit struct {
 type Concurrency struct {
 	Total int
 	By    []string
+}
+
+// OnFinish says whom to tell when a task has ended.
+type OnFinish struct {
+	Webhook string  // URL
+	States  []State // Succeeded, Dead, Cancelled, Expired; empty: all of them
 }
 
 // Idempotency says how enqueues of equal tasks are told apart.
@@ -158,6 +165,8 @@ func (d *Definition) supported() error {
 		feature = "concurrency"
 	case d.Deadline > 0:
 		feature = "deadline"
+	case d.OnFinish != nil:
+		feature = "on_finish"
 	case d.onDuplicate() == Replace, d.onDuplicate() == Debounce:
 		feature = "idempotency.on_duplicate: " + string(d.onDuplicate())
 	case d.Queue != nil && d.Queue.Total > 0:

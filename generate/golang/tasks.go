@@ -75,6 +75,18 @@ func (e *emitter) definition(t *model.Task) []setting {
 		}
 		s.add("Concurrency", "&orchestrator.Concurrency"+fields.literal())
 	}
+	if f := t.OnFinish; f != nil {
+		var fields settings
+		fields.text("Webhook", f.Webhook)
+		if len(f.States) > 0 {
+			states := make([]string, len(f.States))
+			for i, state := range f.States {
+				states[i] = "orchestrator." + strings.ToUpper(state[:1]) + state[1:]
+			}
+			fields.add("States", "[]orchestrator.State{"+strings.Join(states, ", ")+"}")
+		}
+		s.add("OnFinish", "&orchestrator.OnFinish"+fields.literal())
+	}
 	s.text("Fingerprint", t.Fingerprint)
 	s.add("PayloadSchema", "schema"+t.GoName+"Payload")
 	if t.Result != nil {

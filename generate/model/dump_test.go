@@ -92,6 +92,9 @@ func (d *dumper) task(t *Task) {
 	if c := t.Concurrency; c != nil {
 		d.line(1, "concurrency %d by %s", c.Total, pathText(c.By))
 	}
+	if f := t.OnFinish; f != nil {
+		d.line(1, "on_finish %s %v", f.Webhook, f.States)
+	}
 	for _, s := range t.Settings {
 		at := ""
 		if s.Position != (Position{}) {

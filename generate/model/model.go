@@ -92,7 +92,8 @@ type Task struct {
 	OnDead      string // "skip" (default) | "block"; "" without a group
 	RateLimit   *Rate
 	Concurrency *Concurrency
-	SLO         *SLO // nil without one
+	OnFinish    *OnFinish // nil without one
+	SLO         *SLO      // nil without one
 	// Payload and Result are object types. Payload is never nil: a task
 	// without one has an object without fields. Result is nil when the task
 	// has none. `payload: Name` gives the named type itself, so that its GoName
@@ -107,6 +108,12 @@ type Task struct {
 	// order of the grammar, for `orchestrator explain`.
 	Settings []Setting
 	Position Position
+}
+
+// OnFinish is whom to tell when a task has ended.
+type OnFinish struct {
+	Webhook string   // URL
+	States  []string // nil: whichever state it ends in
 }
 
 // Setting is one resolved value of a task and its origin.

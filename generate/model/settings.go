@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,6 +71,10 @@ func merge(base, over spec.Settings) spec.Settings {
 		Retention: first(over.Retention, base.Retention),
 		Group:     first(over.Group, base.Group),
 		OnDead:    first(over.OnDead, base.OnDead),
+		OnFinish: spec.OnFinish{
+			Webhook: first(over.OnFinish.Webhook, base.OnFinish.Webhook),
+			States:  first(over.OnFinish.States, base.OnFinish.States),
+		},
 		SLO: spec.SLO{
 			StartWithin: first(over.SLO.StartWithin, base.SLO.StartWithin),
 			Succeed:     first(over.SLO.Succeed, base.SLO.Succeed),
@@ -124,6 +129,7 @@ func (r *resolver) applySettings(task *Task, t *spec.Task) {
 	task.Retention = s.Retention.V
 	task.RateLimit = r.rate(s.RateLimit)
 	task.SLO = r.slo(s.SLO)
+	task.OnFinish = r.onFinish(s.OnFinish)
 	r.applyRetry(task, s.Retry)
 	r.applyFieldSettings(task, t, s)
 	task.Settings = listSettings(task, t, s)
@@ -151,6 +157,23 @@ func (r *resolver) applyRetry(task *Task, s spec.Retry) {
 		task.Retry.GiveUpOn = append(task.Retry.GiveUpOn, c)
 		r.ids.declare(c.GoName, fmt.Sprintf("the error code %s of task %s", c.Name, task.Name), code.Node)
 	}
+}
+
+// onFinish resolves whom to tell of a task's end; nil is nobody.
+func (r *resolver) onFinish(s spec.OnFinish) *OnFinish {
+	if s.Webhook.V == "" {
+		if s.States.Set && s.States.Origin == "task" && !s.Webhook.Set {
+			r.wrong(s.States.Node, "add webhook, the URL to call", "on_finish.states says when a webhook is called, and there is none")
+		}
+		return nil
+	}
+	f := &OnFinish{Webhook: s.Webhook.V}
+	for _, state := range spec.EndStates {
+		if slices.ContainsFunc(s.States.V, func(v spec.Value[string]) bool { return v.V == state }) {
+			f.States = append(f.States, state)
+		}
+	}
+	return f
 }
 
 // applyFieldSettings resolves the settings that name payload fields.
@@ -248,6 +271,10 @@ func listSettings(task *Task, t *spec.Task, s spec.Settings) []Setting {
 		addValue(add, "group", s.Group, wordList)
 		addValue(add, "on_dead", s.OnDead, plain)
 	}
+	addValue(add, "on_finish.webhook", s.OnFinish.Webhook, textOrNone)
+	if task.OnFinish != nil {
+		addValue(add, "on_finish.states", s.OnFinish.States, wordList)
+	}
 	addValue(add, "slo.start_within", s.SLO.StartWithin, durationOrNone)
 	addValue(add, "slo.succeed", s.SLO.Succeed, shareOrNone)
 	return list
@@ -260,6 +287,13 @@ func addValue[T any](add func(key, value, origin string, node *spec.Node), key s
 }
 
 func plain(text string) string { return text }
+
+func textOrNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
 
 func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 

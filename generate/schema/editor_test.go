@@ -50,6 +50,8 @@ func TestEditorSchemaRefusesMistakes(t *testing.T) {
 		"queues: {a: {concurrency: {total: 5}}}\n",
 		"queues: {a: {slo: {start_within: 30s, succeed: 99.5%}}}\n",
 		"tasks: {a:b: {slo: {start_within: none, succeed: 0.5%}}}\n",
+		"tasks: {a:b: {on_finish: {webhook: \"https://example.com/@me?a=b\", states: dead}}}\n",
+		"tasks: {a:b: {on_finish: none}}\n",
 	} {
 		require.NoError(t, schema.Validate(parsed(t, good+control)), control)
 	}
@@ -70,6 +72,9 @@ func TestEditorSchemaRefusesMistakes(t *testing.T) {
 		"priority":                 "tasks: {a:b: {priority: 500}}",
 		"backoff":                  "tasks: {a:b: {retry: {backoff: exponental}}}",
 		"rate":                     "tasks: {a:b: {rate_limit: 100}}",
+		"webhook with a password":  "tasks: {a:b: {on_finish: {webhook: \"https://a:b@example.com\"}}}",
+		"webhook without a scheme": "tasks: {a:b: {on_finish: {webhook: example.com}}}",
+		"webhook states":           "tasks: {a:b: {on_finish: {webhook: \"https://example.com\", states: [failed]}}}",
 		"on_duplicate":             "tasks: {a:b: {idempotency: {key: id, on_duplicate: ignore}}}",
 		"per_worker of a task":     "tasks: {a:b: {concurrency: {per_worker: 3}}}",
 		"type spelling":            "tasks: {a:b: {payload: {id: integer}}}",

@@ -54,7 +54,14 @@ type Settings struct {
 	Retention   Value[time.Duration]
 	Group       Value[[]Value[string]]
 	OnDead      Value[string]
+	OnFinish    OnFinish
 	SLO         SLO
+}
+
+// OnFinish is an `on_finish` mapping.
+type OnFinish struct {
+	Webhook Value[string]          // "" is `none`
+	States  Value[[]Value[string]] // of [EndStates]
 }
 
 // SLO is an `slo` mapping.

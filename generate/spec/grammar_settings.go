@@ -23,6 +23,11 @@ var misplaced = map[string]string{
 	"schedule":     "schedules have a section of their own: schedules: {a_name: {task: ..., cron: ...}}",
 	"start_within": "it belongs under slo: {start_within: ...}",
 	"succeed":      "it belongs under slo: {succeed: ...}",
+	"webhook":      "it belongs under on_finish: {webhook: ...}",
+	"callback":     "write on_finish: {webhook: ...}",
+	"on_complete":  "write on_finish: {webhook: ...}",
+	"on_success":   "write on_finish: {webhook: ..., states: [succeeded]}",
+	"on_failure":   "write on_finish: {webhook: ..., states: [dead]}",
 	"input":        "write payload",
 	"args":         "write payload",
 	"output":       "write result",
@@ -43,6 +48,7 @@ func (r *reader) settings(s *Settings) []entry {
 		{"retention", func(_, v *Node) { s.Retention = r.duration(v) }},
 		{"group", func(_, v *Node) { s.Group = r.words(v, fieldPath, "the name of a payload field", true) }},
 		{"on_dead", func(_, v *Node) { s.OnDead = r.word(v, "block", "skip") }},
+		{"on_finish", func(_, v *Node) { s.OnFinish = r.onFinish(v) }},
 		{"slo", func(_, v *Node) { r.slo(v, &s.SLO, r.durationOrNone, r.percentOrNone) }},
 	}
 }

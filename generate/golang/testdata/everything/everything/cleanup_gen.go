@@ -39,6 +39,7 @@ var Cleanup = orchestrator.TaskType[CleanupPayload, orchestrator.None]{
 		Retention:     72 * time.Hour,
 		Retry:         orchestrator.RetryPolicy{MaxAttempts: 5, Backoff: "exponential", BaseDelay: time.Second, MaxDelay: time.Hour, Multiplier: 2, Jitter: "full"},
 		RateLimit:     &orchestrator.RateLimit{Count: 100, Per: time.Second, Burst: 10},
+		OnFinish:      &orchestrator.OnFinish{Webhook: "http://localhost:8080/done"},
 		Fingerprint:   "v1:3f5b79a939c3a785cf4c8ab608ac1064",
 		PayloadSchema: schemaCleanupPayload,
 	},

@@ -246,6 +246,7 @@ var PlaceOrder = orchestrator.TaskType[PlaceOrderPayload, PlaceOrderResult]{
 		OnDead:        "block",
 		RateLimit:     &orchestrator.RateLimit{Count: 5, Per: time.Minute},
 		Concurrency:   &orchestrator.Concurrency{Total: 2, By: []string{"region"}},
+		OnFinish:      &orchestrator.OnFinish{Webhook: "https://shop.example.com/orders", States: []orchestrator.State{orchestrator.Succeeded, orchestrator.Dead}},
 		Fingerprint:   "v1:bbf1f959eee7dda872c092b761670bb3",
 		PayloadSchema: schemaPlaceOrderPayload,
 		ResultSchema:  schemaPlaceOrderResult,
