@@ -5,6 +5,7 @@
 //	stdlib-index    thousands of tasks on real input, with a report and proof
 //	observed        a module of its own: traces, metrics and logs on
 //	backup          pg_dump as a task: whole files, the newest few, no password to be seen
+//	devserver       a service that is to stay up: health, restarts, cancel
 //
 // Package process beside them runs programs for them.
 //

@@ -26,6 +26,8 @@ func TestDeletedHandlerBreaksTheBuild(t *testing.T) {
 	}{
 		{"backup/handler.go", "HandleBackupDatabase",
 			"*backups does not implement tasks.Handlers (missing method HandleBackupDatabase)"},
+		{"devserver/handler.go", "HandleServiceRun",
+			"*supervisor does not implement tasks.Handlers (missing method HandleServiceRun)"},
 		{"quickstart/main.go", "HandleEmailWelcome",
 			"handlers does not implement tasks.Handlers (missing method HandleEmailWelcome)"},
 		{"stdlib-index/handler.go", "HandleSourceIndex",
