@@ -11,8 +11,10 @@ DROP INDEX {{.Schema}}.tasks_ready;
 DROP INDEX {{.Schema}}.tasks_expiring;
 -- Claiming: a lane is (queue, sublane, priority); workers walk each from a cursor.
 CREATE INDEX tasks_ready ON {{.Schema}}.tasks (queue, sublane, priority, run_at, id) WHERE state = 0;
--- Arrivals: tasks that wait for a turn or a slot, as they become due.
-CREATE INDEX tasks_arriving ON {{.Schema}}.tasks (queue, state, run_at, id) WHERE state IN (2, 3);
+-- Arrivals: tasks that wait for a turn or a slot, as they become due. IS TRUE
+-- keeps every statement off this index that does not say the same: the planner
+-- would take it for a search of a group, while it believes that few tasks wait.
+CREATE INDEX tasks_arriving ON {{.Schema}}.tasks (queue, state, run_at, id) WHERE (state IN (2, 3)) IS TRUE;
 -- The next of a group: its lowest id. And who has the group's turn.
 CREATE INDEX tasks_grouped ON {{.Schema}}.tasks (group_key, state, id) WHERE group_key IS NOT NULL;
 -- The next of a limit: the most urgent, then the oldest. And who has its slots.
@@ -29,6 +31,11 @@ CREATE INDEX tasks_overdue ON {{.Schema}}.tasks (deadline_at) WHERE state <> 1 A
 CREATE TABLE {{.Schema}}.groups (
     key        text PRIMARY KEY,
     blocked_by bigint -- the dead letter that holds the group up (on_dead: block)
+) WITH (
+    vacuum_truncate = off,
+    autovacuum_vacuum_scale_factor = 0.05,
+    autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0
 );
 
 -- A row is there exactly while a task occupies the slot.
@@ -36,6 +43,11 @@ CREATE TABLE {{.Schema}}.slots (
     key  text     NOT NULL,
     slot smallint NOT NULL, -- 1 to the limit
     PRIMARY KEY (key, slot)
+) WITH (
+    vacuum_truncate = off,
+    autovacuum_vacuum_scale_factor = 0.05,
+    autovacuum_vacuum_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 0
 );
 
 -- Token buckets of rate limits, by "queue:<name>" and "task:<type>". What rate
@@ -244,16 +256,28 @@ SELECT 'dead', t.id, (SELECT c.task_type FROM {{.Schema}}.task_contracts c WHERE
     t.trace_parent, t.payload, t.metadata, t.errors, t.code, NULL
 FROM {{.Schema}}.tasks_dead t;
 
--- As before, with a state that is still in no index's predicate: 9.
+-- As before, with a state that is still in no index's predicate, 9, and for the
+-- tables of turns and slots too.
 CREATE OR REPLACE FUNCTION {{.Schema}}.pad_tasks() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    enough bigint := 64 * current_setting('block_size')::bigint;
 BEGIN
-    IF pg_relation_size('{{.Schema}}.tasks') < 64 * current_setting('block_size')::bigint THEN
+    IF pg_relation_size('{{.Schema}}.tasks') < enough THEN
         INSERT INTO {{.Schema}}.tasks (id, contract, state, priority, queue, payload)
         SELECT -i, 0, 9, 0, '', to_json(repeat('x', 400)) FROM generate_series(1, 1000) AS i;
         DELETE FROM {{.Schema}}.tasks WHERE state = 9;
+    END IF;
+    IF pg_relation_size('{{.Schema}}.groups') < enough THEN
+        INSERT INTO {{.Schema}}.groups (key) SELECT repeat(' ', 400) || i FROM generate_series(1, 1200) AS i;
+        DELETE FROM {{.Schema}}.groups WHERE key LIKE ' %';
+    END IF;
+    IF pg_relation_size('{{.Schema}}.slots') < enough THEN
+        INSERT INTO {{.Schema}}.slots (key, slot) SELECT repeat(' ', 400), i FROM generate_series(1, 1200) AS i;
+        DELETE FROM {{.Schema}}.slots WHERE key LIKE ' %';
     END IF;
     IF (SELECT reltuples < 0 FROM pg_class WHERE oid = '{{.Schema}}.tasks'::regclass) THEN
         ANALYZE {{.Schema}}.tasks;
     END IF;
 END
 $$;
+SELECT {{.Schema}}.pad_tasks();

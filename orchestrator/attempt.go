@@ -25,6 +25,7 @@ type attempt struct {
 	// completed is set once Complete has written the result in the handler's
 	// own transaction.
 	completed atomic.Bool
+	handed    store.Handed // what Complete led to, once it is committed
 }
 
 // The codes of errors that the engine itself makes.

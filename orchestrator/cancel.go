@@ -21,12 +21,13 @@ import (
 // reason is kept as the task's last error, with [CodeCancelled]; it may be "".
 // The error is [ErrNotFound] when there is no such task (any more).
 func (c *Client) Cancel(ctx context.Context, id TaskID, reason string) (State, error) {
-	gone, requested, err := c.store.CancelOne(ctx, int64(id), reasonText(reason))
+	gone, requested, h, err := c.store.CancelOne(ctx, int64(id), reasonText(reason))
 	switch {
 	case err != nil:
 		return "", err
 	case len(gone) > 0:
 		c.countCancelled(gone)
+		c.wakeups.tell(lanesHandedOver(h))
 		return Cancelled, nil
 	case requested:
 		c.wakeups.changed()
@@ -62,10 +63,11 @@ func (c *Client) CancelTasks(ctx context.Context, filter TaskFilter, reason stri
 		if err != nil || len(ids) == 0 {
 			return total, err
 		}
-		gone, requested, err := c.store.CancelBatch(ctx, ids, reasonText(reason), waiting, running)
+		gone, requested, h, err := c.store.CancelBatch(ctx, ids, reasonText(reason), waiting, running)
 		if err != nil {
 			return total, err
 		}
+		c.wakeups.tell(lanesHandedOver(h))
 		total.Cancelled += c.countCancelled(gone)
 		if total.Requested += requested; requested > 0 {
 			c.wakeups.changed()

@@ -16,6 +16,8 @@ type claimer struct {
 	w     *Worker
 	lanes *lanes
 	rates *rates
+	// arrivals become ready before they can be claimed.
+	arrivals *arrivals
 	// woken has one place: wakeups that arrive together are one.
 	woken chan struct{}
 
@@ -23,8 +25,11 @@ type claimer struct {
 	again atomic.Bool
 
 	mu     sync.Mutex
-	hinted map[lane]bool // lanes said to have new tasks since the last turn
-	dues   []time.Time   // when retries of this worker are due, by its own clock
+	hinted map[lane]bool    // lanes said to have new tasks since the last turn
+	dues   []time.Time      // when retries of this worker are due, by its own clock
+	unsure []uncertainClaim // of others than the claimer
+	// urgent is the highest priority of each queue that has ready tasks.
+	urgent atomic.Pointer[map[string]int16]
 
 	// The rest belongs to the goroutine of run.
 	full      int           // claims in a row that left tasks behind
@@ -48,7 +53,7 @@ const (
 const busyClaims = 8
 
 func newClaimer(w *Worker) *claimer {
-	return &claimer{w: w, woken: make(chan struct{}, 1), hinted: map[lane]bool{}, lanes: newLanes(w), rates: newRates(w), pause: firstPause}
+	return &claimer{w: w, woken: make(chan struct{}, 1), hinted: map[lane]bool{}, lanes: newLanes(w), rates: newRates(w), arrivals: newArrivals(w), pause: firstPause}
 }
 
 // wake says that a lane has new tasks.
@@ -143,10 +148,10 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	if !c.passedOver {
 		hinted, due := c.signals()
 		if c.again.Swap(false) {
-			c.lanes.forget()
+			c.lanes.again()
+			c.arrivals.again()
 		}
-		c.lanes.hint(hinted)
-		if err := c.lanes.lookBack(ctx, due); err != nil {
+		if err := c.lookAround(ctx, hinted, due); err != nil {
 			return 0, err
 		}
 	}
@@ -189,7 +194,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		t := &claimed[i]
 		return telemetry.Received{Queue: t.Queue, Created: telemetry.Carrier{Parent: t.TraceParent, State: t.TraceState}}
 	})
-	for _, j := range c.accept(s, req.Claim, claimed, now) {
+	for _, j := range c.w.accept(s, req.Claim, claimed, now) {
 		for _, key := range c.rates.buckets(lane(j.LaneKey)) {
 			tokens[key]--
 		}
@@ -223,6 +228,38 @@ func (c *claimer) giveBackTokens(ctx context.Context, unused map[string]int) {
 	}
 }
 
+// lookAround finds out which lanes may have tasks, and makes arrivals ready.
+func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon bool) error {
+	for l := range hinted {
+		if l.Sublane == arrivingSublane {
+			c.arrivals.hint(l.Queue)
+		} else {
+			c.lanes.hint(l)
+		}
+	}
+	if err := c.lanes.find(ctx, soon); err != nil {
+		return err
+	}
+	if err := c.arrivals.find(ctx, soon); err != nil {
+		return err
+	}
+	more, err := c.arrivals.admit(ctx)
+	if more {
+		signal(c.woken)
+	}
+	c.urgent.Store(c.lanes.urgent())
+	return err
+}
+
+// uncertainAbout tells of a claim that somebody else made, whose answer did
+// not come.
+func (c *claimer) uncertainAbout(s *session, claim int64) {
+	c.mu.Lock()
+	c.unsure = append(c.unsure, uncertainClaim{session: s, claim: claim, pause: lookBackInterval})
+	c.mu.Unlock()
+	signal(c.woken)
+}
+
 // uncertainClaim is a claim whose answer did not come: it may have happened,
 // or still happen, when the network delivers it after all.
 type uncertainClaim struct {
@@ -241,6 +278,9 @@ const forgetClaim = time.Hour
 // land later than that. What a lost session has taken is the leader's to
 // recover.
 func (c *claimer) disown(ctx context.Context) error {
+	c.mu.Lock()
+	c.uncertain, c.unsure = append(c.uncertain, c.unsure...), nil
+	c.mu.Unlock()
 	for i := range c.uncertain {
 		u := &c.uncertain[i]
 		if u.session.lost() || time.Now().Before(u.due) {
@@ -273,8 +313,8 @@ func (c *claimer) signals() (hinted map[lane]bool, due bool) {
 }
 
 // accept turns rows into jobs, and returns those that are to start.
-func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed, now time.Time) (starts []*job) {
-	known := c.w.routes.contracts.Load()
+func (w *Worker) accept(s *session, claim int64, claimed []store.Claimed, now time.Time) (starts []*job) {
+	known := w.routes.contracts.Load()
 	jobs := make([]*job, 0, len(claimed))
 	all := make([]job, len(claimed))
 	at := time.Now()
@@ -284,25 +324,27 @@ func (c *claimer) accept(s *session, claim int64, claimed []store.Claimed, now t
 			session: s, route: known.byID[claimed[i].Contract], claimed: at, waited: now.Sub(claimed[i].RunAt),
 		}
 		if all[i].route == nil {
-			all[i].route = c.w.routes.shun(claimed[i].Contract)
-			c.w.finisher.giveBack(&all[i])
+			all[i].route = w.routes.shun(claimed[i].Contract)
+			w.finisher.giveBack(&all[i])
 			continue
 		}
 		if all[i].Sublane == "" && all[i].sublane() != "" {
-			c.w.finisher.giveBack(&all[i]) // to its own lane: who enqueued it knew of no rate limit
+			w.finisher.giveBack(&all[i]) // to its own lane: who enqueued it knew of no rate limit
 			continue
 		}
 		if i > 0 && all[i].route == all[i-1].route && all[i].Queue == all[i-1].Queue {
 			all[i].metrics = all[i-1].metrics // claims are mostly of one kind
 		} else {
-			all[i].metrics = c.w.taskMetrics(&all[i])
+			all[i].metrics = w.taskMetrics(&all[i])
 		}
 		jobs = append(jobs, &all[i])
 		if !all[i].expired() {
 			starts = append(starts, &all[i])
 		}
 	}
-	c.release(c.w.pool.add(jobs))
+	for _, j := range w.pool.add(jobs) {
+		w.finisher.giveBack(j)
+	}
 	return starts
 }
 
@@ -341,7 +383,7 @@ func (c *claimer) wait(then next) time.Duration {
 	c.pause = min(2*c.pause, c.w.config.ClaimInterval)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, due := range append(c.dues, c.lanes.next) {
+	for _, due := range append(c.dues, c.lanes.next, c.arrivals.next) {
 		if !due.IsZero() {
 			wait = min(wait, max(time.Until(due), 0)+time.Millisecond)
 		}

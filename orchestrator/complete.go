@@ -44,7 +44,7 @@ func complete(ctx context.Context, m *Meta, tx Tx, result []byte) error {
 		return err
 	}
 	kept := a.job.route.definition.retention()
-	done, err := a.w.client.store.CompleteIn(ctx, q, a.job.fence, string(result), kept)
+	h, done, err := a.w.client.store.CompleteIn(ctx, q, a.job.fence, string(result), kept, slotTotal(a.job.route.definition))
 	if store.NoPartition(err) {
 		// The caller's transaction has failed; the next attempt's shall not.
 		err = errors.Join(err, a.w.finisher.addHistoryDays(kept))
@@ -55,6 +55,7 @@ func complete(ctx context.Context, m *Meta, tx Tx, result []byte) error {
 	if !done {
 		return fmt.Errorf("complete task %s: %w", m.ID, ErrLeaseLost)
 	}
+	a.handed = h
 	a.completed.Store(true)
 	return nil
 }

@@ -29,6 +29,7 @@ func (w *Worker) conclude(ctx context.Context, a *attempt, result []byte, err er
 	if a.completed.Load() {
 		if w.completedFor(j) {
 			w.client.results.finished()
+			w.handedOver(a.handed)
 			j.metrics.Finished(telemetry.Succeeded)
 			return conclusion{label: telemetry.Succeeded}
 		}

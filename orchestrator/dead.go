@@ -68,11 +68,15 @@ func (c *Client) Redrive(ctx context.Context, filter DeadFilter) (int, error) {
 			return err
 		}
 		total += len(back)
-		woken := make([]store.NewTask, len(back))
-		for i, one := range back {
-			woken[i] = store.NewTask{Queue: one.Queue, Sublane: one.Sublane, Priority: one.Priority}
+		lanes := map[lane]struct{}{}
+		for _, one := range back {
+			if one.State == store.StateReady {
+				lanes[lane(one.LaneKey)] = struct{}{}
+			} else {
+				lanes[arrivingIn(one.Queue)] = struct{}{}
+			}
 		}
-		c.wakeups.enqueued(woken)
+		c.wakeups.tell(lanes)
 		return nil
 	})
 	return total, err
@@ -84,8 +88,9 @@ func (c *Client) Redrive(ctx context.Context, filter DeadFilter) (int, error) {
 func (c *Client) PurgeDead(ctx context.Context, filter DeadFilter) (int, error) {
 	total := 0
 	err := c.eachDeadBatch(ctx, filter, func(ids []int64) error {
-		n, err := c.store.PurgeDead(ctx, ids)
+		n, h, err := c.store.PurgeDead(ctx, ids)
 		total += int(n)
+		c.wakeups.tell(lanesHandedOver(h))
 		return err
 	})
 	return total, err

@@ -40,7 +40,7 @@ type Definition struct {
 	Retry       RetryPolicy
 	Idempotency *Idempotency // nil: no key is derived from the payload
 	Group       []string     // payload fields whose values name the sequential group; empty: not grouped
-	OnDead      string       // of a grouped task: "skip" or "block"
+	OnDead      string       // of a grouped task: [OnDeadSkip], which "" means too, or [OnDeadBlock]
 	RateLimit   *RateLimit
 	Concurrency *Concurrency
 	OnFinish    *OnFinish // nil: nobody is told
@@ -51,6 +51,12 @@ type Definition struct {
 	PayloadSchema string
 	ResultSchema  string
 }
+
+// What a dead letter does to the other tasks of its group.
+const (
+	OnDeadSkip  = "skip"  // the next one gets its turn
+	OnDeadBlock = "block" // they wait until it is redriven or purged
+)
 
 // Queue is a declared queue.
 type Queue struct {
@@ -145,6 +151,9 @@ func (d *Definition) retention() time.Duration {
 	return d.Retention
 }
 
+// blocks tells whether a dead letter holds up its group.
+func (d *Definition) blocks() bool { return d.OnDead == OnDeadBlock }
+
 func (d *Definition) onDuplicate() OnDuplicate {
 	if d.Idempotency == nil {
 		return Existing
@@ -157,12 +166,6 @@ func (d *Definition) onDuplicate() OnDuplicate {
 func (d *Definition) supported() error {
 	feature := ""
 	switch {
-	case len(d.Group) > 0:
-		feature = "group"
-	case d.OnDead != "":
-		feature = "on_dead"
-	case d.Concurrency != nil:
-		feature = "concurrency"
 	case d.Deadline > 0:
 		feature = "deadline"
 	case d.OnFinish != nil:

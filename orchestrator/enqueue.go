@@ -241,6 +241,9 @@ func newTask(r *Request, t *store.NewTask) error {
 		Type: d.Name, Queue: d.queueName(), Sublane: d.sublane(), Priority: int16(d.Priority), TTL: d.TTL.Microseconds(),
 		Payload: string(r.Payload), Key: r.IdempotencyKey, Window: d.window(),
 	}
+	if err := r.addTurns(t); err != nil {
+		return err
+	}
 	if o.queue != "" {
 		t.Queue = o.queue
 	}
@@ -275,6 +278,28 @@ func newTask(r *Request, t *store.NewTask) error {
 		return fmt.Errorf("idempotency key: %w", err)
 	}
 	return addMetadata(o.metadata, t)
+}
+
+// addTurns says what the task has to wait for: the turn of its group, a slot of
+// its limit. Groups and limits are a task type's own.
+func (r *Request) addTurns(t *store.NewTask) error {
+	d := r.Definition
+	if len(d.Group) > 0 && r.GroupKey != "" {
+		t.GroupKey = d.Name + r.GroupKey
+	}
+	switch {
+	case d.Concurrency == nil:
+	case len(d.Concurrency.By) == 0:
+		t.LimitKey = d.Name
+	case r.LimitKey != "":
+		t.LimitKey = d.Name + r.LimitKey
+	}
+	for _, key := range []struct{ of, text string }{{"group", t.GroupKey}, {"limit", t.LimitKey}} {
+		if len(key.text) > maxKeySize {
+			return fmt.Errorf("%s key of %d bytes: want at most %d", key.of, len(key.text), maxKeySize)
+		}
+	}
+	return nil
 }
 
 // maxKeySize keeps a key well within what one B-tree entry holds (2,704 bytes).

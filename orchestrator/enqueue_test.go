@@ -82,9 +82,7 @@ func TestSpecBeyondTheEngineIsRefused(t *testing.T) {
 	t.Parallel()
 	client := orchestratortest.Client(t)
 	for want, change := range map[string]func(*orchestrator.Definition){
-		"declares group,":       func(d *orchestrator.Definition) { d.Group = []string{"account_id"} },
-		"declares concurrency,": func(d *orchestrator.Definition) { d.Concurrency = &orchestrator.Concurrency{Total: 3} },
-		"declares deadline,":    func(d *orchestrator.Definition) { d.Deadline = time.Hour },
+		"declares deadline,": func(d *orchestrator.Definition) { d.Deadline = time.Hour },
 		"declares idempotency.on_duplicate: replace,": func(d *orchestrator.Definition) {
 			d.Idempotency = &orchestrator.Idempotency{OnDuplicate: orchestrator.Replace}
 		},

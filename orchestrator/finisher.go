@@ -32,6 +32,7 @@ type finisher struct {
 	// beside the group: a row that somebody keeps locked must not hold up
 	// everything else that ends.
 	stragglers sync.WaitGroup
+	unfloored  time.Time // when the next of a group was last looked for from the beginning
 }
 
 func newFinisher(w *Worker) *finisher {
@@ -82,31 +83,65 @@ func (f *finisher) flush(batch []outcome) {
 		}
 	}
 	soonest := soonestRetry(returned) // now: write takes its batch apart
-	f.write(finished, func(ctx context.Context, part []outcome) ([]int64, error) {
-		rows := make([]store.Finished, len(part))
-		for i, o := range part {
-			rows[i] = *o.finished
-		}
-		return f.w.client.store.Finish(ctx, rows)
+	st := f.w.client.store
+	plain, turns := byTurns(finished)
+	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
+		return st.Finish(ctx, f.finishedRows(part))
 	})
-	f.write(buried, func(ctx context.Context, part []outcome) ([]int64, error) {
-		rows := make([]store.Buried, len(part))
-		for i, o := range part {
-			rows[i] = *o.buried
-		}
-		return f.w.client.store.Bury(ctx, rows)
+	f.write(turns, f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
+		return st.FinishTurns(ctx, f.finishedRows(part), taker)
+	}))
+	plain, turns = byTurns(buried)
+	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
+		return st.Bury(ctx, f.buriedRows(part))
 	})
-	f.write(returned, func(ctx context.Context, part []outcome) ([]int64, error) {
-		rows := make([]store.Returned, len(part))
-		for i, o := range part {
-			rows[i] = *o.returned
-		}
-		return f.w.client.store.Return(ctx, rows)
+	f.write(turns, f.buryTurns())
+	plain, turns = byTurns(returned)
+	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
+		return st.Return(ctx, f.returnedRows(part))
 	})
+	for part := range slices.Chunk(turns, store.ReturnChunk) {
+		f.write(part, f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
+			return st.ReturnTurns(ctx, f.returnedRows(part), taker)
+		}))
+	}
 	f.w.client.results.finished()
 	if len(returned) > 0 {
 		f.w.claimer.wakeAfter(soonest)
 	}
+}
+
+func (f *finisher) buryTurns() statement {
+	return f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
+		return f.w.client.store.BuryTurns(ctx, f.buriedRows(part), taker)
+	})
+}
+
+func (f *finisher) finishedRows(part []outcome) []store.Finished {
+	rows := make([]store.Finished, len(part))
+	for i, o := range part {
+		rows[i] = *o.finished
+		rows[i].Turn = f.w.turn(o.job)
+	}
+	return rows
+}
+
+func (f *finisher) buriedRows(part []outcome) []store.Buried {
+	rows := make([]store.Buried, len(part))
+	for i, o := range part {
+		rows[i] = *o.buried
+		rows[i].Turn, rows[i].Block = f.w.turn(o.job), o.job.route.definition.blocks()
+	}
+	return rows
+}
+
+func (f *finisher) returnedRows(part []outcome) []store.Returned {
+	rows := make([]store.Returned, len(part))
+	for i, o := range part {
+		rows[i] = *o.returned
+		rows[i].Turn = f.w.turn(o.job)
+	}
+	return rows
 }
 
 // soonestRetry is when the claimer should look for a retry of this worker.
@@ -271,7 +306,5 @@ func (f *finisher) refused(o outcome, reason error) {
 	code := "outcome_refused"
 	text := errorJSON(attemptError{Attempt: int(o.job.Attempts) + 1, Code: code, Message: "SQLSTATE " + store.SQLState(reason)})
 	f.write([]outcome{{job: o.job, buried: &store.Buried{Fence: o.job.fence, Attempts: o.job.Attempts + 1, Error: text, Code: code}}},
-		func(ctx context.Context, part []outcome) ([]int64, error) {
-			return f.w.client.store.Bury(ctx, []store.Buried{*part[0].buried})
-		})
+		f.buryTurns())
 }

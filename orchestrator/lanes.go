@@ -14,12 +14,11 @@ import (
 //
 // It walks each from a cursor, so that rows which were claimed a moment ago,
 // and which a long transaction somewhere keeps PostgreSQL from cleaning up, are
-// not walked over again. Rows can appear behind a cursor, because transactions
-// commit in another order than they begin. So it also looks back: often a
-// little, seldom far, and at first at everything.
+// not walked over again, and looks back for rows that appear behind it.
 //
 // It belongs to one goroutine, the claimer's.
 type lanes struct {
+	lookBack
 	routes  *routing
 	store   *store.Store
 	control *control
@@ -27,15 +26,8 @@ type lanes struct {
 	cursors map[lane]*cursor
 	// seen are the lanes of types with rate limits that are known; there are
 	// too many that could be to look at all of them every time.
-	seen     map[lane]bool
-	turn     int       // rotates queues of equal priority
-	now      time.Time // the database's time as a statement returned it
-	nowAt    time.Time // when it did, by this process's clock
-	lookedAt [lookBackLevels]time.Time
-	lookedTo time.Time // database time of the last look back
-	// next is when, by this process's clock, the first task that was scheduled
-	// for later is due; zero when the last look back found none.
-	next time.Time
+	seen map[lane]bool
+	turn int // rotates queues of equal priority
 }
 
 // cursor is how far a lane has been walked.
@@ -43,15 +35,6 @@ type cursor struct {
 	store.Cursor
 	ready bool // there may be tasks ahead
 }
-
-// Look-back level k is due every 100ms·4ᵏ and goes back 200ms·4ᵏ; the last one
-// goes back to the beginning. A task whose enqueuing transaction took t is
-// found within about 2t of its commit.
-const (
-	lookBackLevels   = 10
-	lookBackInterval = 100 * time.Millisecond
-	lookBackReach    = 200 * time.Millisecond
-)
 
 // The levels from which on a look back takes in all priorities of the sublanes
 // that are known, and looks for sublanes that are not: those of a type of which
@@ -126,7 +109,7 @@ func rotate(some []lane, by int) {
 // exhausted up to now; one that gave all stands at the last task it gave; one
 // that the claim did not come to stays. It returns the exhausted ones.
 func (ls *lanes) advance(req store.ClaimRequest, served []lane, claimed []store.Claimed, now time.Time) (exhausted []lane) {
-	ls.now, ls.nowAt = now, time.Now()
+	ls.saw(now)
 	got := make([]int, len(served))
 	last := -1
 	for i := range claimed {
@@ -147,12 +130,10 @@ func (ls *lanes) advance(req store.ClaimRequest, served []lane, claimed []store.
 	return exhausted
 }
 
-// hint marks lanes that are said to have new tasks. Those may lie a little
+// hint marks a lane that is said to have new tasks. Those may lie a little
 // behind the cursor: their run_at is when their transaction began.
-func (ls *lanes) hint(some map[lane]bool) {
-	for l := range some {
-		ls.look(l, store.Cursor{RunAt: ls.databaseNow().Add(-lookBackReach)})
-	}
+func (ls *lanes) hint(l lane) {
+	ls.look(l, store.Cursor{RunAt: ls.databaseNow().Add(-lookBackReach)})
 }
 
 // look marks a lane as having tasks from a place on.
@@ -169,18 +150,11 @@ func (ls *lanes) look(l lane, from store.Cursor) {
 	}
 }
 
-// databaseNow estimates the database's time from the last statement's. It is
-// only used with a margin, and for nothing that is stored.
-func (ls *lanes) databaseNow() time.Time { return ls.now.Add(time.Since(ls.nowAt)) }
-
-// lookBack finds the lanes that have tasks, as far back as is due; with soon,
-// a little at least.
-func (ls *lanes) lookBack(ctx context.Context, soon bool) error {
+// find looks back for lanes that have tasks, as far as is due; with soon, a
+// little at least.
+func (ls *lanes) find(ctx context.Context, soon bool) error {
 	at := time.Now()
-	level := ls.level(at)
-	if level < 0 && (soon || !ls.next.IsZero() && !at.Before(ls.next)) {
-		level = 0
-	}
+	level := ls.due(at, soon)
 	if level < 0 {
 		return nil
 	}
@@ -192,16 +166,13 @@ func (ls *lanes) lookBack(ctx context.Context, soon bool) error {
 	if err != nil {
 		return err
 	}
-	for k := range level + 1 {
-		ls.lookedAt[k] = at
-	}
-	ls.now, ls.nowAt, ls.lookedTo, ls.next = now, time.Now(), now, time.Time{}
+	ls.looked(level, at, now)
 	for _, head := range heads {
 		ls.see(lane(head.LaneKey))
 		if head.DueIn <= 0 {
 			ls.look(lane(head.LaneKey), store.Cursor{RunAt: head.First.RunAt, ID: head.First.ID - 1})
-		} else if due := ls.nowAt.Add(head.DueIn); ls.next.IsZero() || due.Before(ls.next) {
-			ls.next = due
+		} else {
+			ls.willBeDue(head.DueIn)
 		}
 	}
 	return nil
@@ -239,28 +210,15 @@ func (ls *lanes) question(ctx context.Context, level int) (q store.LaneQuestion,
 	return q, nil
 }
 
-// level is the highest level that is due, -1 for none.
-func (ls *lanes) level(at time.Time) int {
-	level, interval := -1, lookBackInterval
-	for k := range lookBackLevels {
-		if at.Sub(ls.lookedAt[k]) >= interval {
-			level = k
+// urgent is the highest priority of each queue that may have ready tasks.
+func (ls *lanes) urgent() *map[string]int16 {
+	urgent := map[string]int16{}
+	for l, cur := range ls.cursors {
+		if highest, ok := urgent[l.Queue]; cur.ready && (!ok || l.Priority > highest) {
+			urgent[l.Queue] = l.Priority
 		}
-		interval *= 4
 	}
-	return level
-}
-
-// since is how far back a level looks, in the database's time.
-func (ls *lanes) since(level int) time.Time {
-	if level == lookBackLevels-1 {
-		return time.Time{} // the beginning
-	}
-	since := ls.databaseNow().Add(-lookBackReach << (2 * level))
-	if before := ls.lookedTo.Add(-lookBackReach); before.Before(since) {
-		return before // it is a while since the last look
-	}
-	return since
+	return &urgent
 }
 
 // anyReady tells whether there may be tasks ahead, in a lane that is not paused,
@@ -281,7 +239,3 @@ func (ls *lanes) anyReady(rates *rates) (ready bool, wait time.Duration) {
 	}
 	return ready, wait
 }
-
-// forget makes the next look back go to the beginning: what was paused may lie
-// anywhere behind the cursors.
-func (ls *lanes) forget() { ls.lookedAt = [lookBackLevels]time.Time{} }

@@ -15,6 +15,7 @@ const (
 	forgetBatch  = 10_000
 	deadsBatch   = 1_000
 	settleBatch  = 1_000
+	strayBatch   = 5_000
 	// vacuumThreshold is how many dead rows make the leader vacuum the queue.
 	vacuumThreshold = 50_000
 )
@@ -128,7 +129,7 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 	for limit := recoverBatch; ; {
 		var r store.Recovery
 		err := w.within(ctx, func(ctx context.Context) (err error) {
-			r, err = w.client.store.Recover(ctx, l, limit, w.maxAttempts)
+			r, err = w.client.store.Recover(ctx, l, limit, w.maxAttempts, w.routes.contracts.Load().blocking)
 			return err
 		})
 		if err != nil {
@@ -140,6 +141,7 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 		}
 		w.client.metrics.Recovered(len(r.Workers), r.Back, r.Dead)
 		w.countMoved(r.DeadOf, telemetry.Dead)
+		w.handedOver(r.Handed)
 		cancelled := w.countMoved(r.Cancelled, telemetry.Cancelled)
 		if len(r.Workers) > 0 || r.Back+r.Dead+cancelled > 0 {
 			w.logger.Warn("recovered the tasks of dead workers", "workers", r.Workers, "back", r.Back, "dead", r.Dead, "cancelled", cancelled)
@@ -155,7 +157,8 @@ func (l *leader) settleCancelled(ctx context.Context) {
 	for {
 		var settled int
 		err := l.w.within(ctx, func(ctx context.Context) error {
-			gone, n, err := l.w.client.store.SettleCancelled(ctx, l.leadership, settleBatch)
+			gone, n, h, err := l.w.client.store.SettleCancelled(ctx, l.leadership, settleBatch)
+			l.w.handedOver(h)
 			l.w.countMoved(gone, telemetry.Cancelled)
 			settled = n
 			return err
@@ -183,7 +186,10 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 	for _, duty := range []struct {
 		run   func(context.Context, store.Leadership, int) (int64, error)
 		batch int
-	}{{w.expire, expireBatch}, {st.ForgetKeys, forgetBatch}, {w.forgetDead, deadsBatch}, {st.ForgetProgress, forgetBatch}} {
+	}{
+		{w.expire, expireBatch}, {st.ForgetKeys, forgetBatch}, {w.forgetDead, deadsBatch}, {st.ForgetProgress, forgetBatch},
+		{w.settleStray, strayBatch},
+	} {
 		for {
 			var n int64
 			err := w.within(ctx, func(ctx context.Context) (err error) {
@@ -206,8 +212,19 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 
 // expire ends waiting tasks whose ttl has passed.
 func (w *Worker) expire(ctx context.Context, l store.Leadership, limit int) (int64, error) {
-	gone, err := w.client.store.Expire(ctx, l, limit)
+	gone, h, err := w.client.store.Expire(ctx, l, limit)
+	w.handedOver(h)
 	return int64(w.countMoved(gone, telemetry.Expired)), err
+}
+
+// settleStray gives turns and slots to somebody that no task has.
+func (w *Worker) settleStray(ctx context.Context, l store.Leadership, limit int) (int64, error) {
+	h, stray, err := w.client.store.SettleStray(ctx, l, limit, w.routes.slotTotal)
+	w.handedOver(h)
+	if stray > 0 {
+		w.logger.Warn("handed over turns of groups and slots of limits whose tasks were not there any more", "turns", stray)
+	}
+	return int64(stray), err
 }
 
 // countMoved counts tasks that the leader has ended.
@@ -248,7 +265,8 @@ func (w *Worker) forgetDead(ctx context.Context, l store.Leadership, limit int) 
 	if w.config.DeadRetention < 0 {
 		return 0, nil
 	}
-	n, err := w.client.store.ForgetDead(ctx, l, w.config.DeadRetention, limit)
+	n, h, err := w.client.store.ForgetDead(ctx, l, w.config.DeadRetention, limit)
+	w.handedOver(h)
 	if n > 0 {
 		w.logger.Warn("deleted dead letters whose retention is over", "tasks", n, "kept", w.config.DeadRetention)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -41,9 +42,17 @@ type knownContracts struct {
 	// types are the names of every contract's task type, known or not.
 	types map[int32]string
 	// attempts are the max_attempts of every contract there is, known or not,
-	// for the leader.
+	// slots their limits of concurrency, and blocking those whose dead letters
+	// hold up their groups: for the leader.
 	attempts map[int32]int16
 	rates    map[string]*RateLimit // by bucket
+	slots    map[int32]int16
+	blocking []int32
+	// ids are the contracts in byID, and totals their limits.
+	ids    []int32
+	totals []int16
+	// slotsOf are the limits of task types.
+	slotsOf map[string]int16
 }
 
 func newRouting(ctx context.Context, client *Client, mux *Mux, queues []string, logger *slog.Logger) (*routing, error) {
@@ -99,7 +108,10 @@ func (r *routing) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := &knownContracts{byID: map[int32]*route{}, types: map[int32]string{}, attempts: map[int32]int16{}, rates: map[string]*RateLimit{}}
+	known := &knownContracts{
+		byID: map[int32]*route{}, types: map[int32]string{}, attempts: map[int32]int16{}, rates: map[string]*RateLimit{},
+		slots: map[int32]int16{}, slotsOf: map[string]int16{},
+	}
 	for _, stored := range all {
 		definition, err := definitionOf(stored)
 		if err != nil {
@@ -107,8 +119,13 @@ func (r *routing) refresh(ctx context.Context) error {
 		}
 		known.types[stored.ID] = stored.Type
 		known.attempts[stored.ID] = int16(definition.Retry.maxAttempts())
+		known.slots[stored.ID], known.slotsOf[stored.Type] = slotTotal(definition), slotTotal(definition)
+		if definition.blocks() {
+			known.blocking = append(known.blocking, stored.ID)
+		}
 		if one := r.accepts(stored, definition); one != nil {
 			known.byID[stored.ID] = one
+			known.ids, known.totals = append(known.ids, stored.ID), append(known.totals, slotTotal(one.definition))
 			known.newest = max(known.newest, stored.ID)
 			known.limit(taskBucket(stored.Type), one.definition.RateLimit)
 			known.limit(queueBucket(one.definition.queueName()), one.definition.Queue.rateLimit())
@@ -244,4 +261,19 @@ func (w *Worker) maxAttempts(contract int32, own int16) int16 {
 		return n
 	}
 	return DefaultMaxAttempts
+}
+
+// slotTotal is how many slots the limit of a contract's tasks has.
+func (r *routing) slotTotal(contract int32) int16 { return r.contracts.Load().slots[contract] }
+
+// slotTotals is how many slots limits have, by their keys, which begin with
+// the task type.
+func (r *routing) slotTotals(limits []string) []int16 {
+	known := r.contracts.Load()
+	totals := make([]int16, len(limits))
+	for i, key := range limits {
+		taskType, _, _ := strings.Cut(key, "[")
+		totals[i] = known.slotsOf[taskType]
+	}
+	return totals
 }

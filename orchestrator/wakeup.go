@@ -24,6 +24,13 @@ func (l lane) String() string {
 	return fmt.Sprintf("%s %d %s", l.Queue, l.Priority, l.Sublane)
 }
 
+// arrivingSublane is no lane that tasks are claimed from: it stands for the
+// tasks of a queue that wait for their group's turn or for a slot. No task type
+// has that name.
+const arrivingSublane = "+"
+
+func arrivingIn(queue string) lane { return lane{Queue: queue, Sublane: arrivingSublane} }
+
 // parseLane reverses String. Names of queues and tasks have no spaces.
 func parseLane(s string) (lane, bool) {
 	queue, rest, ok := strings.Cut(s, " ")
@@ -37,7 +44,11 @@ func lanesOf(tasks []store.NewTask) map[lane]struct{} {
 	lanes := map[lane]struct{}{}
 	for i := range tasks {
 		if t := &tasks[i]; t.Delay == 0 && t.RunAt == 0 {
-			lanes[lane{t.Queue, t.Sublane, t.Priority}] = struct{}{}
+			if t.GroupKey != "" || t.LimitKey != "" {
+				lanes[arrivingIn(t.Queue)] = struct{}{}
+			} else {
+				lanes[lane{t.Queue, t.Sublane, t.Priority}] = struct{}{}
+			}
 		}
 	}
 	return lanes
@@ -98,8 +109,10 @@ func (w *wakeups) changed() {
 
 // enqueued is called after the tasks' commit, never in their transaction:
 // NOTIFY would serialise the commits.
-func (w *wakeups) enqueued(tasks []store.NewTask) {
-	lanes := lanesOf(tasks)
+func (w *wakeups) enqueued(tasks []store.NewTask) { w.tell(lanesOf(tasks)) }
+
+// tell says that lanes have new tasks.
+func (w *wakeups) tell(lanes map[lane]struct{}) {
 	w.mu.RLock()
 	for worker := range w.workers {
 		worker.wake(lanes)

@@ -7,20 +7,18 @@ import (
 )
 
 // moveCancelled follows on "chosen": it moves those rows to history, each with
-// the reason as its last error, and forgets requests for them. Who held a turn
-// of a group or a slot of a limit is returned.
+// the reason as its last error, and forgets requests for them.
 const moveCancelled = `,
 gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM chosen))
-    RETURNING ` + finishedColumnsOf + `),
+    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot, t.state <> 2 AS gives_turn),
 moved AS (
 ` + insertFinished + `
 SELECT ` + keptByContract + `, ` + finishedValues + `, 5, g.attempts, NULL,
     orchestrator.add_error(g.errors, jsonb_build_object('attempt', g.attempts, 'code', 'cancelled', 'message', x.reason)::text)
-` + joinBack + `
-RETURNING contract, queue),
+` + joinBack + `),
 unasked AS (
-    DELETE FROM orchestrator.cancel_requests r WHERE r.task_id = ANY (ARRAY(SELECT id FROM chosen)))` + countMoved
+    DELETE FROM orchestrator.cancel_requests r WHERE r.task_id = ANY (ARRAY(SELECT id FROM chosen)))` + endedByOthers
 
 // cancelWaiting finds rows by their primary key. What somebody has locked is
 // about to be claimed or has ended.
@@ -45,11 +43,6 @@ asked AS (
     ON CONFLICT (task_id) DO NOTHING)
 SELECT count(*) FROM live`
 
-// cancelMoving cancels what waits among ids, which must be sorted.
-func (s *Store) cancelMoving(ctx context.Context, tx pgx.Tx, statement string, ids []int64, reasons []string) ([]Moved, error) {
-	return s.moved(ctx, tx, statement, ids, reasons)
-}
-
 func repeated(reason string, n int) []string {
 	reasons := make([]string, n)
 	for i := range reasons {
@@ -62,10 +55,10 @@ func repeated(reason string, n int) []string {
 // the end of the others that are live, with running. Ids must be sorted. A
 // waiting task that somebody else is changing counts as running: whoever has
 // it then finds the request.
-func (s *Store) CancelBatch(ctx context.Context, ids []int64, reason string, waiting, running bool) (gone []Moved, requested int, err error) {
+func (s *Store) CancelBatch(ctx context.Context, ids []int64, reason string, waiting, running bool) (gone []Moved, requested int, h Handed, err error) {
 	err = s.inTxWithHistory(ctx, func(tx pgx.Tx) error {
 		if waiting {
-			if gone, err = s.cancelMoving(ctx, tx, cancelWaiting, ids, repeated(reason, len(ids))); err != nil {
+			if gone, h, err = s.end(ctx, tx, cancelWaiting, ids, repeated(reason, len(ids))); err != nil {
 				return err
 			}
 		}
@@ -74,7 +67,7 @@ func (s *Store) CancelBatch(ctx context.Context, ids []int64, reason string, wai
 		}
 		return nil
 	})
-	return gone, requested, wrap("cancel tasks", err)
+	return gone, requested, h, wrap("cancel tasks", err)
 }
 
 // inTxWithHistory is inTx for what moves tasks to history: it makes partitions
@@ -99,7 +92,7 @@ const lockBriefly = `SET LOCAL lock_timeout = '1s'`
 // CancelOne is CancelBatch for one task. It waits a moment for who is changing
 // it, so that the answer is what then holds. Nothing in both answers says that
 // the task is not live.
-func (s *Store) CancelOne(ctx context.Context, id int64, reason string) (gone []Moved, requested bool, err error) {
+func (s *Store) CancelOne(ctx context.Context, id int64, reason string) (gone []Moved, requested bool, h Handed, err error) {
 	lock := func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockBriefly); err != nil {
 			return err
@@ -108,7 +101,7 @@ func (s *Store) CancelOne(ctx context.Context, id int64, reason string) (gone []
 		return err
 	}
 	cancel := func(tx pgx.Tx) error {
-		if gone, err = s.cancelMoving(ctx, tx, cancelWaiting, []int64{id}, []string{reason}); err != nil || len(gone) > 0 {
+		if gone, h, err = s.end(ctx, tx, cancelWaiting, []int64{id}, []string{reason}); err != nil || len(gone) > 0 {
 			return err
 		}
 		var n int
@@ -125,7 +118,7 @@ func (s *Store) CancelOne(ctx context.Context, id int64, reason string) (gone []
 	if SQLState(err) == "55P03" { // lock_not_available
 		err = s.inTxWithHistory(ctx, cancel)
 	}
-	return gone, requested, wrap("cancel the task", err)
+	return gone, requested, h, wrap("cancel the task", err)
 }
 
 // settledRequests are those whose task nobody runs: it has ended, or waits for
@@ -143,7 +136,7 @@ const forgetRequests = `DELETE FROM orchestrator.cancel_requests r WHERE r.task_
 // SettleCancelled ends tasks that went back to the queue with a cancel request
 // upon them, and deletes requests for tasks that have ended; at most limit. It
 // does nothing unless the leader still holds the epoch.
-func (s *Store) SettleCancelled(ctx context.Context, l Leadership, limit int) (gone []Moved, settled int, err error) {
+func (s *Store) SettleCancelled(ctx context.Context, l Leadership, limit int) (gone []Moved, settled int, h Handed, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
 			return err
@@ -173,7 +166,7 @@ func (s *Store) SettleCancelled(ctx context.Context, l Leadership, limit int) (g
 		}
 		settled = len(waiting) + len(ended)
 		if len(waiting) > 0 {
-			if gone, err = s.cancelMoving(ctx, tx, cancelWaiting, waiting, reasons); err != nil {
+			if gone, h, err = s.end(ctx, tx, cancelWaiting, waiting, reasons); err != nil {
 				return err
 			}
 		}
@@ -182,5 +175,5 @@ func (s *Store) SettleCancelled(ctx context.Context, l Leadership, limit int) (g
 		}
 		return err
 	})
-	return gone, settled, wrap("settle cancel requests", err)
+	return gone, settled, h, wrap("settle cancel requests", err)
 }

@@ -55,6 +55,8 @@ type Claimed struct {
 	MaxAttempts int16 // 0: the contract's
 	TimeoutMS   int64 // 0: the contract's; -1: none
 	Suspect     bool
+	Grouped     bool // has its group's turn
+	Limited     bool // has a slot of its limit
 	TraceParent string
 	TraceState  string
 	// PreviousTrace is the traceparent of the attempt before, "" for none.
@@ -90,15 +92,33 @@ claimed AS (
     UPDATE orchestrator.tasks t
     SET state = 1, worker_id = $10, claim = $11, claimed_at = now(), started_at = NULL
     WHERE t.id = ANY (ARRAY(SELECT id FROM chosen))
-    RETURNING t.id, t.run_at, t.scheduled_for, t.enqueued_at, t.expires_at, t.contract, t.queue, t.sublane, t.priority,
-        t.attempts, t.max_attempts, t.timeout_ms, t.suspect, t.trace_parent, t.trace_state, t.payload, t.metadata,
-        t.errors -> -1 ->> 'trace' AS previous_trace)
-SELECT now(), coalesce(c.id, 0), coalesce(c.run_at, now()), coalesce(c.scheduled_for, now()), coalesce(c.enqueued_at, now()),
+    RETURNING ` + claimedColumns + `)
+SELECT ` + claimedValues + `
+FROM (VALUES (1)) AS one LEFT JOIN claimed c ON true`
+
+// What a statement that claims tasks t returns of them, and what [Claimed] is
+// made of, of rows c which may be missing.
+const (
+	claimedColumns = `t.id, t.run_at, t.scheduled_for, t.enqueued_at, t.expires_at, t.contract, t.queue, t.sublane, t.priority,
+    t.attempts, t.max_attempts, t.timeout_ms, t.suspect, t.group_key IS NOT NULL AS grouped, t.limit_slot IS NOT NULL AS limited,
+    t.trace_parent, t.trace_state, t.errors -> -1 ->> 'trace' AS previous_trace, t.payload, t.metadata`
+	claimedValues = `now(), coalesce(c.id, 0), coalesce(c.run_at, now()), coalesce(c.scheduled_for, now()), coalesce(c.enqueued_at, now()),
     coalesce(ceil(extract(epoch FROM c.expires_at - now()) * 1000000)::bigint, 0),
     coalesce(c.contract, 0), coalesce(c.queue, ''), coalesce(c.sublane, ''), coalesce(c.priority, 0::smallint), coalesce(c.attempts, 0::smallint),
     coalesce(c.max_attempts, 0::smallint), coalesce(c.timeout_ms, 0), coalesce(c.suspect, false),
-    coalesce(c.trace_parent, ''), coalesce(c.trace_state, ''), coalesce(c.previous_trace, ''), c.payload, c.metadata
-FROM (VALUES (1)) AS one LEFT JOIN claimed c ON true`
+    coalesce(c.grouped, false), coalesce(c.limited, false),
+    coalesce(c.trace_parent, ''), coalesce(c.trace_state, ''), coalesce(c.previous_trace, ''), c.payload, c.metadata`
+)
+
+// scanClaimed reads claimedValues, and what comes after them.
+func scanClaimed(rows Rows, t *Claimed, now *time.Time, more ...any) error {
+	var ttlMicro int64
+	err := rows.Scan(append([]any{now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &ttlMicro, &t.Contract, &t.Queue, &t.Sublane, &t.Priority,
+		&t.Attempts, &t.MaxAttempts, &t.TimeoutMS, &t.Suspect, &t.Grouped, &t.Limited,
+		&t.TraceParent, &t.TraceState, &t.PreviousTrace, &t.Payload, &t.Metadata}, more...)...)
+	t.TimeToLive = time.Duration(ttlMicro) * time.Microsecond
+	return err
+}
 
 // Claim takes up to req.Limit ready tasks, in lane order and then oldest
 // first, and returns the database's time. An error leaves open whether rows
@@ -129,15 +149,12 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []Claimed, n
 	tasks = make([]Claimed, 0, min(req.Limit, 1024))
 	for rows.Next() {
 		var t Claimed
-		var ttlMicro int64
-		if err := rows.Scan(&now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &ttlMicro, &t.Contract, &t.Queue, &t.Sublane, &t.Priority,
-			&t.Attempts, &t.MaxAttempts, &t.TimeoutMS, &t.Suspect, &t.TraceParent, &t.TraceState, &t.PreviousTrace, &t.Payload, &t.Metadata); err != nil {
+		if err := scanClaimed(rows, &t, &now); err != nil {
 			return nil, now, wrap("claim", err)
 		}
 		if t.ID == 0 {
 			continue
 		}
-		t.TimeToLive = time.Duration(ttlMicro) * time.Microsecond
 		t.Lane = laneOf[t.LaneKey]
 		tasks = append(tasks, t)
 	}

@@ -80,17 +80,17 @@ GROUP BY lanes.queue`
 // index tasks_arriving.
 const countArrivals = `
 WITH RECURSIVE lines AS (
-    (SELECT t.queue, t.state FROM orchestrator.tasks t WHERE t.state IN (2, 3) ORDER BY t.queue, t.state LIMIT 1)
+    (SELECT t.queue, t.state FROM orchestrator.tasks t WHERE (t.state IN (2, 3)) IS TRUE ORDER BY t.queue, t.state LIMIT 1)
     UNION ALL
     SELECT next.queue, next.state FROM lines CROSS JOIN LATERAL (
         SELECT t.queue, t.state FROM orchestrator.tasks t
-        WHERE t.state IN (2, 3) AND (t.queue, t.state) > (lines.queue, lines.state)
+        WHERE (t.state IN (2, 3)) IS TRUE AND (t.queue, t.state) > (lines.queue, lines.state)
         ORDER BY t.queue, t.state LIMIT 1) AS next)
 SELECT lines.queue, lines.state, CASE WHEN due.n > $1 THEN -1 ELSE due.n END
 FROM lines CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (
         SELECT FROM orchestrator.tasks t
-        WHERE t.state IN (2, 3) AND t.queue = lines.queue AND t.state = lines.state AND t.run_at <= now()
+        WHERE (t.state IN (2, 3)) IS TRUE AND t.queue = lines.queue AND t.state = lines.state AND t.run_at <= now()
         ORDER BY t.queue, t.state, t.run_at, t.id LIMIT $1 + 1) AS capped) AS due`
 
 // Depth counts the tasks of all queues by state, those of declared queues that

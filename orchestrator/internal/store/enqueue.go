@@ -25,7 +25,9 @@ type NewTask struct {
 	Metadata    string        `json:"metadata"` // JSON object or ""
 	TraceParent string        `json:"trace_parent"`
 	TraceState  string        `json:"trace_state"`
-	Key         string        `json:"key"` // idempotency key; "" is none
+	GroupKey    string        `json:"group_key"` // "" is ungrouped
+	LimitKey    string        `json:"limit_key"` // of a limit on how many run at a time; "" is none
+	Key         string        `json:"key"`       // idempotency key; "" is none
 	Window      time.Duration `json:"-"`
 	WindowMicro int64         `json:"window"` // set by the store from Window
 }
@@ -44,11 +46,12 @@ type Inserted struct {
 // run_at, and look far behind their cursors only once in hours.
 const insertFrom = `
 INSERT INTO orchestrator.tasks (
-    id, run_at, scheduled_for, expires_at, timeout_ms, contract, priority, max_attempts, queue,
-    sublane, trace_parent, trace_state, payload, metadata)
+    id, run_at, scheduled_for, expires_at, timeout_ms, contract, state, priority, max_attempts, queue,
+    sublane, group_key, limit_key, trace_parent, trace_state, payload, metadata)
 SELECT id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
-    nullif(timeout, 0), contract, priority, nullif(max_attempts, 0::smallint), queue,
-    sublane, nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
+    nullif(timeout, 0), contract, CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END,
+    priority, nullif(max_attempts, 0::smallint), queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
+    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
 FROM (
     SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
         + delay * interval '1 microsecond' AS due
@@ -57,23 +60,25 @@ ORDER BY ord
 RETURNING id, enqueued_at`
 
 // insertKeyedFrom does the same for rows with idempotency keys. Keys are taken
-// in key order, which keeps concurrent batches from deadlocking. A key whose
-// window has passed is taken over. Rows whose key is taken are left out.
+// in key order, which keeps concurrent batches from deadlocking; ids were drawn
+// in the order of input, which groups depend on. A key whose window has passed
+// is taken over. Rows whose key is taken are left out.
 const insertKeyedFrom = `,
 taken AS (
     INSERT INTO orchestrator.idempotency_keys AS k (task_type, key, task_id, expires_at)
-    SELECT type, key, nextval('orchestrator.task_id'), now() + "window" * interval '1 microsecond'
+    SELECT type, key, id, now() + "window" * interval '1 microsecond'
     FROM input ORDER BY type, key
     ON CONFLICT (task_type, key) DO UPDATE
     SET task_id = EXCLUDED.task_id, expires_at = EXCLUDED.expires_at
     WHERE k.expires_at <= now()
     RETURNING task_type, key, task_id)
 INSERT INTO orchestrator.tasks (
-    id, run_at, scheduled_for, expires_at, timeout_ms, contract, priority, max_attempts, queue,
-    sublane, trace_parent, trace_state, payload, metadata)
+    id, run_at, scheduled_for, expires_at, timeout_ms, contract, state, priority, max_attempts, queue,
+    sublane, group_key, limit_key, trace_parent, trace_state, payload, metadata)
 SELECT taken.task_id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
-    nullif(timeout, 0), contract, priority, nullif(max_attempts, 0::smallint), queue,
-    sublane, nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
+    nullif(timeout, 0), contract, CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END,
+    priority, nullif(max_attempts, 0::smallint), queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
+    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
 FROM (
     SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
         + delay * interval '1 microsecond' AS due
@@ -85,36 +90,30 @@ RETURNING id, enqueued_at, (SELECT t.key FROM taken t WHERE t.task_id = id), (SE
 const inputArrays = `WITH input AS (
     SELECT nextval('orchestrator.task_id') AS id, x.*
     FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
+        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[])
     WITH ORDINALITY AS x(contract, type, queue, priority, run_at, delay, ttl,
-        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, ord)
+        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, group_key, limit_key, ord)
     ORDER BY x.ord)`
 
-// inputKeyedArrays has keys, and no ids: those are drawn with the keys.
-const inputKeyedArrays = `WITH input AS (
-    SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[])
+const inputKeyedArrays = `WITH input AS MATERIALIZED (
+    SELECT nextval('orchestrator.task_id') AS id, x.*
+    FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+        $16::text[], $17::text[], $18::bigint[])
     WITH ORDINALITY AS x(contract, type, queue, priority, run_at, delay, ttl,
-        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, key, "window", ord))`
+        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, group_key, limit_key, key, "window", ord)
+    ORDER BY x.ord)`
 
 // inputJSON is for database/sql, whose drivers do not all take arrays: one
 // argument, the rows as a JSON array.
-const inputJSON = `WITH input AS (
+const inputJSON = `WITH input AS MATERIALIZED (
     SELECT nextval('orchestrator.task_id') AS id, x.*
     FROM ROWS FROM (json_to_recordset($1::json) AS (contract integer, type text, queue text, priority smallint, run_at bigint,
         delay bigint, ttl bigint, timeout bigint, max_attempts smallint, payload text, metadata text,
-        trace_parent text, trace_state text, sublane text, key text, "window" bigint)) WITH ORDINALITY
+        trace_parent text, trace_state text, sublane text, group_key text, limit_key text, key text, "window" bigint)) WITH ORDINALITY
         AS x(contract, type, queue, priority, run_at, delay, ttl, timeout, max_attempts, payload, metadata,
-        trace_parent, trace_state, sublane, key, "window", ord)
+        trace_parent, trace_state, sublane, group_key, limit_key, key, "window", ord)
     ORDER BY x.ord)`
-
-const inputKeyedJSON = `WITH input AS (
-    SELECT x.*
-    FROM ROWS FROM (json_to_recordset($1::json) AS (contract integer, type text, queue text, priority smallint, run_at bigint,
-        delay bigint, ttl bigint, timeout bigint, max_attempts smallint, payload text, metadata text,
-        trace_parent text, trace_state text, sublane text, key text, "window" bigint)) WITH ORDINALITY
-        AS x(contract, type, queue, priority, run_at, delay, ttl, timeout, max_attempts, payload, metadata,
-        trace_parent, trace_state, sublane, key, "window", ord))`
 
 // keyHolders finds who has the keys that were taken. It must be a statement
 // after the insert: only a new snapshot shows what the insert waited for.
@@ -326,7 +325,7 @@ func (in jsonInserter) plain(ctx context.Context, tasks []NewTask) (Rows, func()
 }
 
 func (in jsonInserter) keyed(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
-	return in.run(ctx, inputKeyedJSON+insertKeyedFrom, tasks)
+	return in.run(ctx, inputJSON+insertKeyedFrom, tasks)
 }
 
 func (in jsonInserter) holders(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
@@ -369,6 +368,8 @@ func columns(tasks []NewTask) []any {
 		traceParents = make([]string, n)
 		traceStates  = make([]string, n)
 		sublanes     = make([]string, n)
+		groups       = make([]string, n)
+		limits       = make([]string, n)
 		keys         = make([]string, n)
 		windows      = make([]int64, n)
 	)
@@ -379,11 +380,12 @@ func columns(tasks []NewTask) []any {
 		timeouts[i], maxAttempts[i] = t.Timeout, t.MaxAttempts
 		payloads[i], metadata[i] = t.Payload, t.Metadata
 		traceParents[i], traceStates[i], sublanes[i] = t.TraceParent, t.TraceState, t.Sublane
+		groups[i], limits[i] = t.GroupKey, t.LimitKey
 		keys[i], windows[i] = t.Key, t.WindowMicro
 	}
 	return []any{contracts, types, queues, priorities, runAts, delays, ttls, timeouts, maxAttempts,
-		payloads, metadata, traceParents, traceStates, sublanes, keys, windows}
+		payloads, metadata, traceParents, traceStates, sublanes, groups, limits, keys, windows}
 }
 
 // plainColumns is how many columns there are without an idempotency key's.
-const plainColumns = 14
+const plainColumns = 16

@@ -22,6 +22,7 @@ type Finished struct {
 	Kept     time.Duration // how long in history
 	Result   string
 	Error    string // JSON object of the last error, or ""
+	Turn     Turn
 }
 
 // Buried is a task that ends in the dead letters.
@@ -30,6 +31,10 @@ type Buried struct {
 	Attempts int16
 	Error    string // JSON object
 	Code     string
+	Turn     Turn
+	// Block keeps the turn of the task's group until the dead letter is
+	// redriven or purged.
+	Block bool
 }
 
 // Returned is a task that goes back to the queue.
@@ -39,6 +44,7 @@ type Returned struct {
 	Delay    time.Duration
 	Sublane  string // where the worker that returns it looks for it
 	Error    string // JSON object, or "" when the attempt did not fail
+	Turn     Turn
 }
 
 // The values of the state columns.
@@ -86,6 +92,28 @@ SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.stat
 ` + joinBack + `
 RETURNING id`
 
+// finishTurns is finish for a batch in which tasks have turns or slots.
+const finishTurns = `
+WITH x AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::bigint[], $7::text[], $8::text[],
+        $9::smallint[], $10::smallint[])
+    AS x(id, worker, claim, state, attempts, kept, result, error, direct, total)),` + held + `,
+gone AS (
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held))
+    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot),
+ended AS (
+` + insertFinished + `
+SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.state, x.attempts, nullif(x.result, '')::json,
+    orchestrator.add_error(g.errors, x.error)
+` + joinBack + `
+RETURNING id),
+released AS MATERIALIZED (
+    SELECT g.id, g.group_key, g.limit_key, g.limit_slot, x.total, x.direct = 1 AS direct, g.queue, g.priority
+    ` + joinBack + `),
+me AS MATERIALIZED (
+    SELECT $11::bigint AS worker, $12::bigint AS claim, $13::integer AS known, $14::integer[] AS foreigners, $15::smallint = 1 AS floored),
+` + handOver + handedOver
+
 // The pieces of moving a row to history, shared with expiry.
 const (
 	finishedColumnsOf = `t.id, t.scheduled_for, t.enqueued_at, t.claimed_at, t.worker_id, t.claim, t.run_id, t.contract, t.priority,
@@ -109,6 +137,31 @@ gone AS (
 SELECT ` + deadValues + `, x.attempts, orchestrator.add_error(g.errors, x.error), nullif(x.code, '')
 ` + joinBack + `
 RETURNING id`
+
+// buryTurns is bury for a batch in which tasks have turns or slots. A task that
+// blocks its group keeps the turn.
+const buryTurns = `
+WITH x AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::text[], $6::text[],
+        $7::smallint[], $8::smallint[], $9::smallint[])
+    AS x(id, worker, claim, attempts, error, code, direct, total, block)),` + held + `,
+gone AS (
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held)) RETURNING ` + deadColumnsOf + `, t.limit_slot),
+ended AS (
+` + insertDead + `
+SELECT ` + deadValues + `, x.attempts, orchestrator.add_error(g.errors, x.error), nullif(x.code, '')
+` + joinBack + `
+RETURNING id),
+blocked AS (
+    UPDATE orchestrator.groups b SET blocked_by = g.id FROM gone g, x
+    WHERE b.key = g.group_key AND x.id = g.id AND x.block = 1),
+released AS MATERIALIZED (
+    SELECT g.id, CASE WHEN x.block = 0 THEN g.group_key END AS group_key, g.limit_key, g.limit_slot, x.total, x.direct = 1 AS direct,
+        g.queue, g.priority
+    ` + joinBack + `),
+me AS MATERIALIZED (
+    SELECT $10::bigint AS worker, $11::bigint AS claim, $12::integer AS known, $13::integer[] AS foreigners, $14::smallint = 1 AS floored),
+` + handOver + handedOver
 
 // The pieces of moving a row to the dead letters, shared with lease recovery.
 const (
@@ -137,9 +190,49 @@ FROM x
 WHERE t.id = ANY (ARRAY(SELECT id FROM held)) AND x.id = t.id
 RETURNING t.id`
 
+// giveBackTurns is giveBack for tasks with slots. One that will wait gives its
+// slot up, and waits for another when it is due; a group's turn it keeps.
+const giveBackTurns = `
+WITH x AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[], $7::text[],
+        $8::smallint[], $9::smallint[])
+    AS x(id, worker, claim, attempts, delay, error, sublane, direct, total)),` + held + `,
+released AS MATERIALIZED (
+    SELECT t.id, NULL::text AS group_key, t.limit_key, t.limit_slot, x.total, x.direct = 1 AS direct, t.queue, t.priority
+    FROM x CROSS JOIN LATERAL (
+        SELECT t.* FROM orchestrator.tasks t WHERE t.id = x.id AND t.id = ANY (ARRAY(SELECT id FROM held)) ORDER BY t.id LIMIT 1) AS t
+    WHERE x.delay > 0 AND t.limit_slot IS NOT NULL),
+ended AS (
+    UPDATE orchestrator.tasks t
+    SET state = CASE WHEN x.delay > 0 AND t.limit_slot IS NOT NULL THEN 3 ELSE 0 END,
+        limit_slot = CASE WHEN x.delay > 0 THEN NULL ELSE t.limit_slot END,
+        worker_id = NULL, claim = NULL, started_at = NULL, suspect = t.suspect AND t.started_at IS NULL, attempts = x.attempts,
+        run_at = now() + x.delay * interval '1 microsecond', sublane = x.sublane,
+        errors = orchestrator.add_error(t.errors, x.error)
+    FROM x
+    WHERE t.id = ANY (ARRAY(SELECT id FROM held)) AND x.id = t.id
+    RETURNING t.id),
+me AS MATERIALIZED (
+    SELECT $10::bigint AS worker, $11::bigint AS claim, $12::integer AS known, $13::integer[] AS foreigners, $14::smallint = 1 AS floored),
+` + handOver + handedOver
+
 // Finish moves tasks to history and returns the ids of those whose fence held.
 // Batches must be sorted by id.
 func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
+	return s.ids(ctx, "finish", finish, finishArgs(batch)...)
+}
+
+// FinishTurns is [Store.Finish] for tasks that may have turns or slots, which
+// it hands over, to taker where there is room for that.
+func (s *Store) FinishTurns(ctx context.Context, batch []Finished, taker Taker) (Handed, error) {
+	turns := newTurns(len(batch))
+	for i, b := range batch {
+		turns.set(i, b.Turn)
+	}
+	return s.handed(ctx, "finish", finishTurns, finishArgs(batch), turns.args(), taker.args())
+}
+
+func finishArgs(batch []Finished) []any {
 	n := len(batch)
 	f := newFences(n)
 	states, attempts, kept := make([]int16, n), make([]int16, n), make([]int64, n)
@@ -148,12 +241,29 @@ func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
 		f.set(i, b.Fence)
 		states[i], attempts[i], kept[i], results[i], errs[i] = b.State, b.Attempts, b.Kept.Microseconds(), b.Result, b.Error
 	}
-	return s.ids(ctx, "finish", finish, f.ids, f.workers, f.claims, states, attempts, kept, results, errs)
+	return []any{f.ids, f.workers, f.claims, states, attempts, kept, results, errs}
 }
 
 // Bury moves tasks to the dead letters and returns the ids of those whose
 // fence held. Batches must be sorted by id.
 func (s *Store) Bury(ctx context.Context, batch []Buried) ([]int64, error) {
+	return s.ids(ctx, "bury", bury, buryArgs(batch)...)
+}
+
+// BuryTurns is [Store.Bury] for tasks that may have turns or slots, which it
+// hands over, to taker where there is room for that.
+func (s *Store) BuryTurns(ctx context.Context, batch []Buried, taker Taker) (Handed, error) {
+	turns, blocks := newTurns(len(batch)), make([]int16, len(batch))
+	for i, b := range batch {
+		turns.set(i, b.Turn)
+		if b.Block {
+			blocks[i] = 1
+		}
+	}
+	return s.handed(ctx, "bury", buryTurns, buryArgs(batch), append(turns.args(), blocks), taker.args())
+}
+
+func buryArgs(batch []Buried) []any {
 	n := len(batch)
 	f := newFences(n)
 	attempts := make([]int16, n)
@@ -162,7 +272,7 @@ func (s *Store) Bury(ctx context.Context, batch []Buried) ([]int64, error) {
 		f.set(i, b.Fence)
 		attempts[i], errs[i], codes[i] = b.Attempts, b.Error, b.Code
 	}
-	return s.ids(ctx, "bury", bury, f.ids, f.workers, f.claims, attempts, errs, codes)
+	return []any{f.ids, f.workers, f.claims, attempts, errs, codes}
 }
 
 // Return puts tasks back into the queue, each after its delay in database
@@ -172,8 +282,8 @@ func (s *Store) Bury(ctx context.Context, batch []Buried) ([]int64, error) {
 // UPDATE has no join that the planner could not make a nested loop of, so a
 // statement takes few rows. One that fails leaves the earlier ones done.
 func (s *Store) Return(ctx context.Context, batch []Returned) (ids []int64, err error) {
-	for part := range slices.Chunk(batch, returnChunk) {
-		some, err := s.returnChunk(ctx, part)
+	for part := range slices.Chunk(batch, ReturnChunk) {
+		some, err := s.ids(ctx, "return", giveBack, returnArgs(part)...)
 		ids = append(ids, some...)
 		if err != nil {
 			return ids, err
@@ -182,9 +292,21 @@ func (s *Store) Return(ctx context.Context, batch []Returned) (ids []int64, err 
 	return ids, nil
 }
 
-const returnChunk = 100
+// ReturnChunk is how many tasks one statement returns at most.
+const ReturnChunk = 100
 
-func (s *Store) returnChunk(ctx context.Context, batch []Returned) ([]int64, error) {
+// ReturnTurns is [Store.Return] for at most ReturnChunk tasks that may have
+// slots, which it hands over, to taker where there is room for that, when the
+// tasks are to wait.
+func (s *Store) ReturnTurns(ctx context.Context, batch []Returned, taker Taker) (Handed, error) {
+	turns := newTurns(len(batch))
+	for i, b := range batch {
+		turns.set(i, b.Turn)
+	}
+	return s.handed(ctx, "return", giveBackTurns, returnArgs(batch), turns.args(), taker.args())
+}
+
+func returnArgs(batch []Returned) []any {
 	n := len(batch)
 	f := newFences(n)
 	attempts, delays, errs, sublanes := make([]int16, n), make([]int64, n), make([]string, n), make([]string, n)
@@ -192,7 +314,31 @@ func (s *Store) returnChunk(ctx context.Context, batch []Returned) ([]int64, err
 		f.set(i, b.Fence)
 		attempts[i], delays[i], errs[i], sublanes[i] = b.Attempts, b.Delay.Microseconds(), b.Error, b.Sublane
 	}
-	return s.ids(ctx, "return", giveBack, f.ids, f.workers, f.claims, attempts, delays, errs, sublanes)
+	return []any{f.ids, f.workers, f.claims, attempts, delays, errs, sublanes}
+}
+
+// turns is the two columns that say what to make of a batch's turns.
+type turns struct{ directs, totals []int16 }
+
+func newTurns(n int) turns { return turns{make([]int16, n), make([]int16, n)} }
+
+func (t turns) set(i int, turn Turn) {
+	if turn.Direct {
+		t.directs[i] = 1
+	}
+	t.totals[i] = turn.Total
+}
+
+func (t turns) args() []any { return []any{t.directs, t.totals} }
+
+// handed runs a statement that ends with handedOver.
+func (s *Store) handed(ctx context.Context, doing, statement string, args ...[]any) (h Handed, err error) {
+	rows, err := s.query(ctx, statement, slices.Concat(args...)...)
+	if err != nil {
+		return h, wrap(doing, err)
+	}
+	defer rows.Close()
+	return h, wrap(doing, h.read(rows))
 }
 
 const finishedBy = `
@@ -221,22 +367,27 @@ func (s *Store) Holds(ctx context.Context, f Fence) (held bool, err error) {
 const completeIn = `
 WITH gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = $1 AND (t.worker_id, t.claim, t.state) IS NOT DISTINCT FROM ($2::bigint, $3::bigint, 1::smallint)
-    RETURNING ` + finishedColumnsOf + `)
+    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot),
+ended AS (
 ` + insertFinished + `
 SELECT now() + $5 * interval '1 microsecond', ` + finishedValues + `, 4, g.attempts + 1, nullif($4::text, '')::json, g.errors
 FROM gone g
-RETURNING id`
+RETURNING id),
+released AS MATERIALIZED (
+    SELECT g.id, g.group_key, g.limit_key, g.limit_slot, $6::smallint AS total, false AS direct, g.queue, g.priority FROM gone g),
+` + nobody + `,` + handOver + handedOver
 
-// CompleteIn finishes a task as succeeded inside the caller's transaction. It
-// returns false when the fence does not hold.
-func (s *Store) CompleteIn(ctx context.Context, tx Querier, f Fence, result string, kept time.Duration) (bool, error) {
-	rows, closeRows, err := tx.Query(ctx, s.text(completeIn), f.ID, f.Worker, f.Claim, result, kept.Microseconds())
+// CompleteIn finishes a task as succeeded inside the caller's transaction, and
+// makes those ready that had to wait for it. It returns false when the fence
+// does not hold. Total is the limit on slots of the task.
+func (s *Store) CompleteIn(ctx context.Context, tx Querier, f Fence, result string, kept time.Duration, total int16) (h Handed, done bool, err error) {
+	rows, closeRows, err := tx.Query(ctx, s.text(completeIn), f.ID, f.Worker, f.Claim, result, kept.Microseconds(), total)
 	if err != nil {
-		return false, wrap("complete in a transaction", err)
+		return h, false, wrap("complete in a transaction", err)
 	}
 	defer closeRows()
-	done := rows.Next()
-	return done, wrap("complete in a transaction", rows.Err())
+	err = h.read(rows)
+	return h, len(h.Ended) == 1, wrap("complete in a transaction", err)
 }
 
 // fences is the three columns that every fenced batch begins with.

@@ -159,17 +159,17 @@ WITH old AS MATERIALIZED (
     WHERE d.finished_at < now() - $2 * interval '1 microsecond'
     ORDER BY d.finished_at, d.id LIMIT $1 FOR UPDATE SKIP LOCKED)
 DELETE FROM orchestrator.tasks_dead d WHERE d.id = ANY (ARRAY(SELECT id FROM old))
-RETURNING d.id`
+RETURNING d.id, coalesce(d.group_key, '')`
 
 // ForgetDead deletes at most limit dead letters that died longer than kept ago.
-func (s *Store) ForgetDead(ctx context.Context, l Leadership, kept time.Duration, limit int) (n int64, err error) {
+// A group that one of them held up goes on.
+func (s *Store) ForgetDead(ctx context.Context, l Leadership, kept time.Duration, limit int) (n int64, h Handed, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
 			return err
 		}
-		tag, err := tx.Exec(ctx, s.text(forgetDead), limit, kept.Microseconds())
-		n = tag.RowsAffected()
+		n, h, err = s.deleteDead(ctx, tx, forgetDead, limit, kept.Microseconds())
 		return err
 	})
-	return n, wrap("forget dead letters", err)
+	return n, h, wrap("forget dead letters", err)
 }

@@ -93,12 +93,15 @@ WHERE t.id = ANY ($1::bigint[]) AND x.id = t.id`
 
 const buryLost = `
 WITH gone AS (
-    DELETE FROM orchestrator.tasks t WHERE t.id = ANY ($1::bigint[]) RETURNING ` + deadColumnsOf + `),
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY ($1::bigint[])
+    RETURNING ` + deadColumnsOf + `, t.limit_slot, t.contract <> ALL ($2::integer[]) AS gives_turn),
 moved AS (
 ` + insertDead + `
 SELECT ` + deadValues + `, g.attempts + 1, orchestrator.add_error(g.errors, ` + crashErrorOfG + `), 'crashed'
-FROM gone g
-RETURNING contract, queue)` + countMoved
+FROM gone g),
+blocked AS (
+    UPDATE orchestrator.groups b SET blocked_by = g.id FROM gone g
+    WHERE b.key = g.group_key AND g.contract = ANY ($2::integer[]))` + endedByOthers
 
 // Recovery is what one turn of [Store.Recover] found.
 type Recovery struct {
@@ -108,13 +111,20 @@ type Recovery struct {
 	DeadOf  []Moved // which those are
 	// Cancelled are tasks that somebody wanted cancelled when their worker died.
 	Cancelled []Moved
+	Handed    Handed // whom their turns and slots went to
 }
 
 // Recover declares workers dead whose heartbeat is older than their lease and
 // takes their tasks back, at most limit of them, in one transaction. It does
 // nothing unless the leader still holds the epoch. maxAttempts says how many
-// attempts a task has, given its contract and the number of its own, if any.
-func (s *Store) Recover(ctx context.Context, l Leadership, limit int, maxAttempts func(contract int32, own int16) int16) (r Recovery, err error) {
+// attempts a task has, given its contract and the number of its own, if any;
+// blocking are the contracts whose dead letters hold up their groups.
+func (s *Store) Recover(
+	ctx context.Context, l Leadership, limit int, maxAttempts func(contract int32, own int16) int16, blocking []int32,
+) (r Recovery, err error) {
+	if blocking == nil {
+		blocking = []int32{}
+	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
 			return err
@@ -135,14 +145,16 @@ func (s *Store) Recover(ctx context.Context, l Leadership, limit int, maxAttempt
 			return err
 		}
 		if len(found.cancelled) > 0 {
-			if r.Cancelled, err = s.cancelMoving(ctx, tx, cancelLost, found.cancelled, found.reasons); err != nil {
+			if r.Cancelled, r.Handed, err = s.end(ctx, tx, cancelLost, found.cancelled, found.reasons); err != nil {
 				return err
 			}
 		}
 		if len(found.dead) == 0 {
 			return nil
 		}
-		r.DeadOf, err = s.moved(ctx, tx, buryLost, found.dead)
+		var h Handed
+		r.DeadOf, h, err = s.end(ctx, tx, buryLost, found.dead, blocking)
+		r.Handed.add(h)
 		return err
 	})
 	return r, wrap("recover lost tasks", err)

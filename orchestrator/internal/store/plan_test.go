@@ -22,9 +22,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(devpg.Main(m)) }
 type situation struct{ name, analysed, then string }
 
 const (
-	addContracts  = `INSERT INTO orchestrator.task_contracts (task_type, fingerprint, queue, priority, payload_schema, policy) VALUES ('t', 'v1', 'q', 0, '{}', '{}');`
-	addScheduled  = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at) SELECT 1, 100, 'q', '{}', now() + interval '1 day' FROM generate_series(1, 20000);`
-	addReady      = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload) SELECT 1, 0, 'q', '{}' FROM generate_series(1, 20000);`
+	addContracts = `INSERT INTO orchestrator.task_contracts (task_type, fingerprint, queue, priority, payload_schema, policy) VALUES ('t', 'v1', 'q', 0, '{}', '{}');`
+	addScheduled = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at) SELECT 1, 100, 'q', '{}', now() + interval '1 day' FROM generate_series(1, 20000);`
+	addReady     = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload) SELECT 1, 0, 'q', '{}' FROM generate_series(1, 20000);`
+	addWaiting   = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, group_key, limit_key)
+		SELECT 1, 0, 'q', '{}', 2 + i % 2, CASE i % 2 WHEN 0 THEN 'g' || i % 100 END, CASE i % 2 WHEN 1 THEN 'l' || i % 100 END FROM generate_series(1, 20000) AS i;
+		INSERT INTO orchestrator.groups SELECT 'g' || i FROM generate_series(1, 5000) AS i; INSERT INTO orchestrator.slots SELECT 'l' || i, 1 FROM generate_series(1, 5000) AS i;`
 	addRunning    = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, worker_id, claim) SELECT 1, 0, 'q', '{}', 1, 7, 1 FROM generate_series(1, 20000);`
 	addPaced      = `INSERT INTO orchestrator.tasks (contract, priority, queue, sublane, payload) SELECT 1, 0, 'q', 't', '{}' FROM generate_series(1, 20000);`
 	removeAll     = `DELETE FROM orchestrator.tasks;`
@@ -39,6 +42,8 @@ var situations = []situation{
 	{"analysed all running", addRunning + plannersTable, addReady + addScheduled},
 	{"analysed all ready", addReady + plannersTable, addRunning + addScheduled},
 	{"analysed all in a sublane", addPaced + plannersTable, addReady + addRunning},
+	{"analysed all waiting for turns", addWaiting + plannersTable, addReady + addRunning + addScheduled},
+	{"analysed all ready, now waiting for turns", addReady + plannersTable, removeAll + addWaiting},
 	{"analysed full, now small", addReady + addRunning + plannersTable, removeAll + addRunning},
 }
 
@@ -82,6 +87,8 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		ids[i], ones[i], sevens[i], objects[i] = int64(i+1), 1, 7, "{}"
 	}
 	beginning := []time.Time{time.Unix(0, 0), time.Unix(0, 0)}
+	taker := Taker{}.args()
+	turnIndexes := []string{"tasks_pkey", "tasks_grouped", "tasks_limited"}
 	for _, hot := range []struct {
 		name, statement string
 		args            []any
@@ -95,13 +102,23 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		{"sublanes", findSublanes, []any{[]string{"q"}}, []string{"tasks_ready"}, false},
 		{"finish", finish, []any{ids, sevens, ones, small, small, ones, texts, texts}, []string{"tasks_pkey"}, false},
 		{"bury", bury, []any{ids, sevens, ones, small, objects, texts}, []string{"tasks_pkey"}, false},
-		{"give back", giveBack, []any{ids[:returnChunk], sevens[:returnChunk], ones[:returnChunk], small[:returnChunk], ones[:returnChunk], texts[:returnChunk], texts[:returnChunk]}, []string{"tasks_pkey"}, false},
+		{"give back", giveBack, []any{ids[:ReturnChunk], sevens[:ReturnChunk], ones[:ReturnChunk], small[:ReturnChunk], ones[:ReturnChunk], texts[:ReturnChunk], texts[:ReturnChunk]}, []string{"tasks_pkey"}, false},
 		{"disown", disown, []any{7, 1}, []string{"tasks_running", "tasks_pkey"}, true},
 		{"mark started", markStarted, []any{1, 7, 1}, []string{"tasks_pkey"}, false},
-		{"complete in a transaction", completeIn, []any{1, 7, 1, "", 1}, []string{"tasks_pkey"}, false},
 		{"progress", setProgress, []any{ids, sevens, ones, small, make([]int32, 1000), texts}, []string{"tasks_pkey"}, true},
 		{"progress of", progressOf, []any{ids[:1]}, []string{"tasks_pkey"}, false},
 		{"forget progress", forgetProgress, []any{1000}, []string{"tasks_pkey"}, false},
+		{"complete in a transaction", completeIn, []any{1, 7, 1, "", 1, 3}, turnIndexes, true},
+		{"finish and hand over", finishTurns, append([]any{ids, sevens, ones, small, small, ones, texts, texts, small, small}, taker...), turnIndexes, true},
+		{"bury and hand over", buryTurns, append([]any{ids, sevens, ones, small, objects, texts, small, small, small}, taker...), turnIndexes, true},
+		{"give back and hand over", giveBackTurns, append([]any{ids[:ReturnChunk], sevens[:ReturnChunk], ones[:ReturnChunk], small[:ReturnChunk],
+			ones[:ReturnChunk], texts[:ReturnChunk], texts[:ReturnChunk], small[:ReturnChunk], small[:ReturnChunk]}, taker...), turnIndexes, true},
+		{"release", release, []any{texts, texts, small, small}, turnIndexes, true},
+		{"admit groups", admitGroups, []any{"q", beginning[0], 0, 1000}, []string{"tasks_arriving"}, true},
+		{"admit limited", admitLimited, []any{"q", beginning[0], 0, 200, []int32{1}, []int16{3}}, []string{"tasks_arriving"}, true},
+		{"take slots", takeSlots, []any{texts[:10], small[:10]}, []string{"tasks_limited"}, true},
+		{"turns without a task", turnsWithoutTask, []any{texts[:10]}, []string{"tasks_grouped"}, false},
+		{"arriving", arriving, []any{[]string{"q"}, beginning[0]}, []string{"tasks_arriving"}, false},
 		{"live of", liveOf, []any{ids}, []string{"tasks_pkey"}, false},
 		{"outcomes", outcomes, []any{ids, beginning[0]}, []string{"tasks_pkey"}, false},
 		{"control", readControl, []any{7, []string{"q"}}, []string{"tasks_pkey"}, true}, // sorts settings and workers, which are few

@@ -11,46 +11,72 @@ import (
 const expire = `
 WITH due AS MATERIALIZED (
     SELECT t.id FROM orchestrator.tasks t
-    WHERE t.state = 0 AND t.expires_at <= now() ORDER BY t.expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
+    WHERE t.state <> 1 AND t.expires_at <= now() ORDER BY t.expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
 gone AS (
-    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM due)) RETURNING ` + finishedColumnsOf + `),
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM due))
+    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot, t.state <> 2 AS gives_turn),
 moved AS (
 ` + insertFinished + `
 SELECT ` + keptByContract + `, ` + finishedValues + `, 6, g.attempts, NULL, g.errors
-FROM gone g
-RETURNING contract, queue)` + countMoved
+FROM gone g)` + endedByOthers
 
-// Moved says how many tasks of one type and queue a statement of the leader's
-// has ended.
+// endedByOthers completes a statement whose rows are in gone: their types and
+// queues, and the turns and slots that they give up.
+const endedByOthers = `
+SELECT c.task_type, g.queue, CASE WHEN g.gives_turn THEN coalesce(g.group_key, '') ELSE '' END,
+    CASE WHEN g.limit_slot IS NULL THEN '' ELSE g.limit_key END, coalesce(g.limit_slot, 0::smallint)
+FROM gone g JOIN orchestrator.task_contracts c ON c.id = g.contract`
+
+// Moved says how many tasks of one type and queue have been ended by somebody
+// else than their worker.
 type Moved struct {
 	Type  string
 	Queue string
 	N     int
 }
 
-// countMoved completes a statement whose rows are in moved.
-const countMoved = `
-SELECT c.task_type, m.queue, count(*) FROM moved m JOIN orchestrator.task_contracts c ON c.id = m.contract
-GROUP BY c.task_type, m.queue`
-
 // Expire moves at most limit waiting tasks whose ttl has passed to history.
-func (s *Store) Expire(ctx context.Context, l Leadership, limit int) (gone []Moved, err error) {
+func (s *Store) Expire(ctx context.Context, l Leadership, limit int) (gone []Moved, h Handed, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
 			return err
 		}
-		gone, err = s.moved(ctx, tx, expire, limit)
+		gone, h, err = s.end(ctx, tx, expire, limit)
 		return err
 	})
-	return gone, wrap("expire tasks", err)
+	return gone, h, wrap("expire tasks", err)
 }
 
-func (s *Store) moved(ctx context.Context, tx pgx.Tx, statement string, args ...any) ([]Moved, error) {
-	rows, err := tx.Query(ctx, s.text(statement), args...)
+// end runs a statement that ends with endedByOthers, and hands over the turns
+// and slots of the tasks that it has ended.
+func (s *Store) end(ctx context.Context, tx pgx.Tx, statement string, args ...any) (all []Moved, h Handed, err error) {
+	rows, err := tx.Query(ctx, s.text(statement), append([]any{s.mode}, args...)...)
 	if err != nil {
-		return nil, err
+		return nil, h, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Moved])
+	defer rows.Close()
+	count := map[Moved]int{}
+	var released []Released
+	for rows.Next() {
+		var kind Moved
+		var r Released
+		if err := rows.Scan(&kind.Type, &kind.Queue, &r.Group, &r.Limit, &r.Slot); err != nil {
+			return nil, h, err
+		}
+		count[kind]++
+		if r != (Released{}) {
+			released = append(released, r)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, h, err
+	}
+	for kind, n := range count {
+		kind.N = n
+		all = append(all, kind)
+	}
+	h, err = s.releaseTurns(ctx, tx, released)
+	return all, h, err
 }
 
 const forgetKeys = `

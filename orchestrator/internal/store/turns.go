@@ -1,0 +1,525 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A task of a group waits until it is the group's turn, in state 2; one with a
+// limit until it has a slot, in state 3. The rows of the tables groups and slots
+// are there exactly while a task of tasks has the turn or the slot:
+//
+//	enqueued ──► blocked (2) ──► throttled (3) ──► ready (0) ──► running (1) ──► ended
+//	               │   arrival:      │  arrival:                     │
+//	               │   turn is free  │  slot is free                 │
+//	               └───────◄─────────┴──◄── hand-over at the end ◄───┘
+//
+// Arrivals are looked for by workers: a turn or slot that nobody has is taken
+// by inserting its row, which only one can do, and in a later statement, which
+// sees everything that was committed before, given to whoever is next. Whoever
+// ends a task hands its turn and its slot over in the same statement; it is the
+// only one who may, because it has deleted the task. When nobody is next, the
+// row goes. A task that arrives at that very moment may miss it, and is found
+// when the arrivals are looked at again.
+//
+// Locks are taken in this order: groups and slots, then tasks.
+
+// handOver completes a statement that ends tasks. It needs two other parts of
+// the same WITH clause: released, with one row for each turn and slot that is
+// free now, and me, with the worker that may take the next tasks at once:
+//
+//	released (id, group_key, limit_key, limit_slot, total, direct, queue, priority)
+//	me       (worker, claim, known, foreigners, floored)
+//
+// The next of a group is its lowest id. With floored it is the lowest above the
+// one that has just ended, where there is one: the entries of the ended tasks
+// below stay in the index for as long as a long transaction somewhere keeps
+// PostgreSQL from removing them.
+//
+// The next task is claimed for me when released.direct says that there is room
+// for it; else it becomes ready, with a run_at ahead of all cursors. One that
+// somebody has locked is left alone, and its turn is reported as unsettled.
+//
+// It uses tasks_grouped, tasks_limited and the primary keys.
+const handOver = `
+heads AS MATERIALIZED (
+    SELECT r.group_key, r.direct, r.queue, r.priority, coalesce(above.id, lowest.id) AS id
+    FROM released r CROSS JOIN me
+    LEFT JOIN LATERAL (
+        SELECT t.id FROM orchestrator.tasks t
+        WHERE me.floored AND t.group_key = r.group_key AND t.state = 2 AND t.id > r.id AND t.run_at <= now()
+        ORDER BY t.group_key, t.state, t.id LIMIT 1) AS above ON true
+    LEFT JOIN LATERAL (
+        SELECT t.id FROM orchestrator.tasks t
+        WHERE above.id IS NULL AND t.group_key = r.group_key AND t.state = 2 AND t.run_at <= now()
+        ORDER BY t.group_key, t.state, t.id LIMIT 1) AS lowest ON true
+    WHERE r.group_key IS NOT NULL),
+settled AS MATERIALIZED (
+    SELECT h.group_key, h.id AS head, n.id, n.limit_key IS NULL AND n.takeable AND h.direct AND n.queue = h.queue AND n.priority >= h.priority AS direct
+    FROM heads h CROSS JOIN me
+    LEFT JOIN LATERAL (
+        SELECT t.id, t.limit_key, t.queue, t.priority, ` + takeable + ` AS takeable FROM orchestrator.tasks t
+        WHERE t.id = h.id AND t.state = 2 ORDER BY t.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS n ON true),
+freed AS MATERIALIZED (
+    SELECT r.limit_key, r.limit_slot, r.direct, r.queue, r.priority,
+        row_number() OVER (PARTITION BY r.limit_key ORDER BY r.limit_slot) AS nth
+    FROM released r WHERE r.limit_slot <= r.total),
+takers AS MATERIALIZED (
+    SELECT f.limit_key, f.limit_slot, n.id, n.takeable AND f.direct AND n.queue = f.queue AND n.priority >= f.priority AS direct
+    FROM (SELECT limit_key, count(*) AS n FROM freed GROUP BY limit_key) AS k CROSS JOIN me
+    CROSS JOIN LATERAL (
+        SELECT w.*, row_number() OVER () AS nth FROM (
+            SELECT t.id, t.queue, t.priority, ` + takeable + ` AS takeable FROM orchestrator.tasks t
+            WHERE t.limit_key = k.limit_key AND t.state = 3 AND t.run_at <= now()
+            ORDER BY t.limit_key, t.priority DESC, t.run_at, t.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS w) AS n
+    JOIN freed f ON f.limit_key = k.limit_key AND f.nth = n.nth),
+taken AS (
+    UPDATE orchestrator.tasks t
+    SET state = 1, worker_id = (SELECT worker FROM me), claim = (SELECT claim FROM me), claimed_at = now(), started_at = NULL,
+        run_at = now(), limit_slot = ` + slotOfTaker + `
+    WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE direct UNION ALL SELECT id FROM takers WHERE direct))
+    RETURNING ` + claimedColumns + `),
+promoted AS (
+    UPDATE orchestrator.tasks t
+    SET state = CASE WHEN t.limit_key IS NULL OR t.id = ANY (ARRAY(SELECT id FROM takers)) THEN 0 ELSE 3 END,
+        run_at = now(), limit_slot = ` + slotOfTaker + `
+    WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE NOT direct UNION ALL SELECT id FROM takers WHERE NOT direct))
+    RETURNING t.id, t.queue, t.sublane, t.priority, t.state),
+turns_over AS (
+    DELETE FROM orchestrator.groups g WHERE g.key = ANY (ARRAY(SELECT group_key FROM settled WHERE head IS NULL))),
+slots_over AS (
+    DELETE FROM orchestrator.slots s USING released r
+    WHERE s.key = r.limit_key AND s.slot = r.limit_slot
+      AND NOT EXISTS (SELECT FROM takers k WHERE k.limit_key = r.limit_key AND k.limit_slot = r.limit_slot)),
+unsettled AS (
+    SELECT group_key AS key, true AS is_group FROM settled WHERE head IS NOT NULL AND id IS NULL
+    UNION ALL
+    SELECT k.limit_key, false FROM (SELECT limit_key, count(*) AS n FROM freed GROUP BY limit_key) AS k
+    WHERE (SELECT count(*) FROM takers WHERE takers.limit_key = k.limit_key) < (
+        SELECT count(*) FROM (
+            SELECT FROM orchestrator.tasks t WHERE t.limit_key = k.limit_key AND t.state = 3 AND t.run_at <= now()
+            ORDER BY t.limit_key, t.priority DESC, t.run_at, t.id LIMIT k.n) AS waiting))`
+
+// takeable tells whether a worker may run a task without asking further: it
+// knows the contract, the type has no lane of its own with a rate limit, and the
+// task is not suspected of killing processes.
+const takeable = `(t.sublane = '' AND NOT t.suspect AND t.contract <= me.known AND t.contract <> ALL (me.foreigners))`
+
+// slotOfTaker is the slot that a task of takers gets. It goes by position in
+// two arrays because UPDATE has no join that the planner could not make a
+// nested loop of.
+const slotOfTaker = `(ARRAY(SELECT limit_slot FROM takers ORDER BY id))[array_position(ARRAY(SELECT id FROM takers ORDER BY id), t.id)]`
+
+// nobody is me for a statement whose next tasks only become ready.
+const nobody = `me AS MATERIALIZED (SELECT NULL::bigint AS worker, NULL::bigint AS claim, 0 AS known, '{}'::integer[] AS foreigners, false AS floored)`
+
+// What a row of handedOver stands for.
+const (
+	kindTaken    int16 = iota // a task that me has claimed
+	kindEnded                 // a task that the statement has ended
+	kindPromoted              // a task that is ready now
+	kindArriving              // a task that waits for a slot now
+	kindTurn                  // a group whose next task could not be told
+	kindSlot                  // a limit whose next tasks could not be told
+)
+
+// handedOver is the end of a statement with handOver whose ended rows are in a
+// part of the WITH clause named ended.
+const handedOver = `
+SELECT ` + claimedValues + `, c.kind, c.key
+FROM (
+    SELECT k.*, 0::smallint AS kind, '' AS key FROM taken k
+    UNION ALL
+    SELECT e.id, ` + noClaimedColumns + `, 1::smallint, '' FROM ended e
+    UNION ALL
+    SELECT p.id, NULL, NULL, NULL, NULL, NULL, p.queue, p.sublane, p.priority, ` + noClaimedAttempts + `, 2 + (p.state <> 0)::int, '' FROM promoted p
+    UNION ALL
+    SELECT 0, ` + noClaimedColumns + `, CASE WHEN u.is_group THEN 4 ELSE 5 END, u.key FROM unsettled u) AS c`
+
+const (
+	noClaimedColumns  = `NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, ` + noClaimedAttempts
+	noClaimedAttempts = `NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL`
+)
+
+// Taker is the worker that may take over what comes next. Its zero value is
+// nobody: what is next becomes ready.
+type Taker struct {
+	Worker  int64
+	Claim   int64 // used for this alone
+	Known   int32
+	Foreign []int32
+	// Floored looks for a group's next task above the one that has ended.
+	Floored bool
+}
+
+func (t Taker) args() []any {
+	foreign, floored := t.Foreign, int16(0)
+	if foreign == nil {
+		foreign = []int32{}
+	}
+	if t.Floored {
+		floored = 1
+	}
+	return []any{t.Worker, t.Claim, t.Known, foreign, floored}
+}
+
+// Turn says what a worker makes of the turn and the slot of a task that it ends.
+type Turn struct {
+	// Direct: the taker has room for the next task, if that is of the same
+	// queue and as urgent.
+	Direct bool
+	Total  int16 // the limit on slots as the worker knows it
+}
+
+// Handed is what the end of tasks has led to.
+type Handed struct {
+	Ended    []int64   // tasks whose fence held
+	Taken    []Claimed // next tasks, claimed by the taker
+	Now      time.Time // the database's
+	Ready    []LaneKey // lanes that have new tasks
+	Arriving []string  // queues in which tasks wait for slots
+	// Groups and Limits are keys whose next task was locked by somebody: see
+	// [Store.Settle].
+	Groups, Limits []string
+}
+
+func (h *Handed) add(more Handed) {
+	h.Ready, h.Arriving = append(h.Ready, more.Ready...), append(h.Arriving, more.Arriving...)
+	h.Groups, h.Limits = append(h.Groups, more.Groups...), append(h.Limits, more.Limits...)
+}
+
+func (h *Handed) read(rows Rows) error {
+	for rows.Next() {
+		var t Claimed
+		var kind int16
+		var key string
+		if err := scanClaimed(rows, &t, &h.Now, &kind, &key); err != nil {
+			return err
+		}
+		switch kind {
+		case kindTaken:
+			h.Taken = append(h.Taken, t)
+		case kindEnded:
+			h.Ended = append(h.Ended, t.ID)
+		case kindPromoted:
+			h.Ready = append(h.Ready, t.LaneKey)
+		case kindArriving:
+			h.Arriving = append(h.Arriving, t.Queue)
+		case kindTurn:
+			h.Groups = append(h.Groups, key)
+		case kindSlot:
+			h.Limits = append(h.Limits, key)
+		}
+	}
+	return rows.Err()
+}
+
+// admitGroups takes the turns that nobody has of the groups whose tasks it
+// finds arriving. It walks tasks_arriving.
+const admitGroups = `
+WITH seen AS MATERIALIZED (
+    SELECT t.run_at, t.id, t.group_key FROM orchestrator.tasks t
+    WHERE t.queue = $1 AND t.state = 2 AND (t.state IN (2, 3)) IS TRUE AND t.run_at <= now() AND (t.run_at, t.id) > ($2, $3)
+    ORDER BY t.queue, t.state, t.run_at, t.id LIMIT $4),
+won AS (
+    INSERT INTO orchestrator.groups (key)
+    SELECT DISTINCT s.group_key FROM seen s
+    WHERE NOT EXISTS (SELECT FROM orchestrator.groups g WHERE g.key = s.group_key)
+    ORDER BY s.group_key
+    ON CONFLICT DO NOTHING
+    RETURNING key)
+SELECT coalesce(last.run_at, now()), coalesce(last.id, 0), (SELECT count(*) FROM seen), ARRAY(SELECT key FROM won), '{}'::smallint[], '{}'::smallint[]
+FROM (VALUES (1)) AS one LEFT JOIN (SELECT s.run_at, s.id FROM seen s ORDER BY s.run_at DESC, s.id DESC LIMIT 1) AS last ON true`
+
+// admitLimited takes free slots for the tasks that it finds waiting for one,
+// of contracts whose limit is known.
+const admitLimited = `
+WITH seen AS MATERIALIZED (
+    SELECT t.run_at, t.id, t.limit_key, t.contract FROM orchestrator.tasks t
+    WHERE t.queue = $1 AND t.state = 3 AND (t.state IN (2, 3)) IS TRUE AND t.run_at <= now() AND (t.run_at, t.id) > ($2, $3)
+    ORDER BY t.queue, t.state, t.run_at, t.id LIMIT $4),
+wanted AS (
+    SELECT s.limit_key, count(*) AS n, max(l.total) AS total
+    FROM seen s JOIN unnest($5::integer[], $6::smallint[]) AS l(contract, total) ON l.contract = s.contract
+    GROUP BY s.limit_key),
+won AS (
+    INSERT INTO orchestrator.slots (key, slot)
+    SELECT w.limit_key, free.slot FROM wanted w CROSS JOIN LATERAL (
+        SELECT n::smallint AS slot FROM generate_series(1, w.total) AS n
+        WHERE NOT EXISTS (SELECT FROM orchestrator.slots s WHERE s.key = w.limit_key AND s.slot = n)
+        ORDER BY n LIMIT w.n) AS free
+    ORDER BY w.limit_key, free.slot
+    ON CONFLICT DO NOTHING
+    RETURNING key, slot)
+SELECT coalesce(last.run_at, now()), coalesce(last.id, 0), (SELECT count(*) FROM seen),
+    ARRAY(SELECT key FROM won ORDER BY key, slot), ARRAY(SELECT slot FROM won ORDER BY key, slot),
+    ARRAY(SELECT w.total FROM won JOIN wanted w ON w.limit_key = won.key ORDER BY won.key, won.slot)
+FROM (VALUES (1)) AS one LEFT JOIN (SELECT s.run_at, s.id FROM seen s ORDER BY s.run_at DESC, s.id DESC LIMIT 1) AS last ON true`
+
+// release hands over turns and slots that have no task any more. It comes in a
+// statement after the one that took the task or won the turn, and sees what was
+// committed in between.
+const release = `
+WITH released AS MATERIALIZED (
+    SELECT 0::bigint AS id, nullif(r.group_key, '') AS group_key, nullif(r.limit_key, '') AS limit_key,
+        CASE WHEN r.limit_key <> '' THEN r.slot END AS limit_slot, r.total, false AS direct, ''::text AS queue, 0::smallint AS priority
+    FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[]) AS r(group_key, limit_key, slot, total)),
+ended AS (SELECT 0::bigint AS id WHERE false),
+` + nobody + `,` + handOver + handedOver
+
+// Released is the turn and the slot that a task had which is not there any more.
+type Released struct {
+	Group string // "": it had none
+	Limit string
+	Slot  int16
+	Total int16 // the limit on slots; 0: whatever it is, the slot is within it
+}
+
+// releaseTurns hands over the turns and slots of tasks that tx has ended.
+func (s *Store) releaseTurns(ctx context.Context, tx pgx.Tx, released []Released) (h Handed, err error) {
+	if len(released) == 0 {
+		return h, nil
+	}
+	n := len(released)
+	groups, limits, slots, totals := make([]string, n), make([]string, n), make([]int16, n), make([]int16, n)
+	for i, r := range released {
+		groups[i], limits[i], slots[i], totals[i] = r.Group, r.Limit, r.Slot, r.Total
+		if r.Total == 0 {
+			totals[i] = r.Slot
+		}
+	}
+	rows, err := tx.Query(ctx, s.text(release), s.mode, groups, limits, slots, totals)
+	if err != nil {
+		return h, err
+	}
+	defer rows.Close()
+	return h, h.read(rows)
+}
+
+// Arrivals is a place in the tasks of a queue that wait for their group's turn
+// or for a slot, from which a worker looks for more.
+type Arrivals struct {
+	Queue  string
+	Cursor Cursor
+	Limit  int // look at so many at most
+}
+
+// Admitted is what became of arrivals.
+type Admitted struct {
+	Handed
+	Seen   int    // tasks looked at
+	Cursor Cursor // of the last one
+}
+
+// AdmitGroups makes the first task of each group ready, or lets it wait for a
+// slot, whose turn nobody has and of which there are tasks among the arrivals.
+func (s *Store) AdmitGroups(ctx context.Context, a Arrivals) (Admitted, error) {
+	return s.admit(ctx, "admit tasks of groups", admitGroups, func(won []string, _, _ []int16) []Released {
+		released := make([]Released, len(won))
+		for i, key := range won {
+			released[i].Group = key
+		}
+		return released
+	}, a.Queue, a.Cursor.RunAt, a.Cursor.ID, a.Limit)
+}
+
+// AdmitLimited makes tasks ready that wait for a slot, as far as there are free
+// ones. Totals are the limits of the contracts that the worker knows.
+func (s *Store) AdmitLimited(ctx context.Context, a Arrivals, contracts []int32, totals []int16) (Admitted, error) {
+	return s.admit(ctx, "admit tasks with a limit", admitLimited, func(won []string, slots, totals []int16) []Released {
+		released := make([]Released, len(won))
+		for i, key := range won {
+			released[i] = Released{Limit: key, Slot: slots[i], Total: totals[i]}
+		}
+		return released
+	}, a.Queue, a.Cursor.RunAt, a.Cursor.ID, a.Limit, contracts, totals)
+}
+
+func (s *Store) admit(ctx context.Context, doing, statement string, won func([]string, []int16, []int16) []Released, args ...any) (a Admitted, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		var keys []string
+		var slots, totals []int16
+		row := tx.QueryRow(ctx, s.text(statement), append([]any{s.mode}, args...)...)
+		if err := row.Scan(&a.Cursor.RunAt, &a.Cursor.ID, &a.Seen, &keys, &slots, &totals); err != nil {
+			return err
+		}
+		a.Handed, err = s.releaseTurns(ctx, tx, won(keys, slots, totals))
+		return err
+	})
+	return a, wrap(doing, err)
+}
+
+// arriving finds the first task of each queue that waits for a turn or a slot,
+// since $2. It probes tasks_arriving.
+const arriving = `
+SELECT now(), coalesce(a.queue, ''), coalesce(a.state, 0::smallint), coalesce(a.run_at, now()), coalesce(a.id, 0)
+FROM (VALUES (1)) AS one LEFT JOIN (
+    SELECT q.queue, s.state, first.run_at, first.id
+    FROM unnest($1::text[]) AS q(queue) CROSS JOIN (VALUES (2::smallint), (3::smallint)) AS s(state)
+    CROSS JOIN LATERAL (
+        SELECT t.run_at, t.id FROM orchestrator.tasks t
+        WHERE t.queue = q.queue AND t.state = s.state AND t.run_at >= $2 AND (t.state IN (2, 3)) IS TRUE
+        ORDER BY t.queue, t.state, t.run_at, t.id LIMIT 1) AS first) AS a ON true`
+
+// ArrivalHead is the first of the arrivals of a queue.
+type ArrivalHead struct {
+	Queue string
+	State int16 // StateBlocked or StateThrottled
+	First Cursor
+	DueIn time.Duration // not positive: it is due
+}
+
+// Arriving returns the first task of each of queues that waits, or will wait,
+// for a turn or a slot, with a run_at since or later; and the database's time.
+func (s *Store) Arriving(ctx context.Context, queues []string, since time.Time) (heads []ArrivalHead, now time.Time, err error) {
+	rows, err := s.query(ctx, arriving, queues, since)
+	if err != nil {
+		return nil, now, wrap("look for arrivals", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var head ArrivalHead
+		if err := rows.Scan(&now, &head.Queue, &head.State, &head.First.RunAt, &head.First.ID); err != nil {
+			return nil, now, wrap("look for arrivals", err)
+		}
+		if head.First.ID == 0 {
+			continue
+		}
+		head.DueIn = head.First.RunAt.Sub(now)
+		heads = append(heads, head)
+	}
+	return heads, now, wrap("look for arrivals", rows.Err())
+}
+
+// lockTurns locks the turns of groups, so that of two who settle one the second
+// sees what the first has done.
+const lockTurns = `
+SELECT g.key FROM orchestrator.groups g WHERE g.key = ANY ($1::text[]) AND g.blocked_by IS NULL ORDER BY g.key FOR UPDATE`
+
+const turnsWithoutTask = `
+SELECT k.key FROM unnest($1::text[]) AS k(key)
+WHERE NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = k.key AND t.state IN (0, 1, 3))`
+
+// takeSlots takes what is free of limits for which tasks wait.
+const takeSlots = `
+WITH wanted AS MATERIALIZED (
+    SELECT l.key, l.total, (SELECT count(*) FROM (
+        SELECT FROM orchestrator.tasks t WHERE t.limit_key = l.key AND t.state = 3 AND t.run_at <= now()
+        ORDER BY t.limit_key, t.priority DESC, t.run_at, t.id LIMIT l.total) AS waiting) AS n
+    FROM unnest($1::text[], $2::smallint[]) AS l(key, total))
+INSERT INTO orchestrator.slots (key, slot)
+SELECT w.key, free.slot FROM wanted w CROSS JOIN LATERAL (
+    SELECT n::smallint AS slot FROM generate_series(1, w.total) AS n
+    WHERE NOT EXISTS (SELECT FROM orchestrator.slots s WHERE s.key = w.key AND s.slot = n)
+    ORDER BY n LIMIT w.n) AS free
+ORDER BY w.key, free.slot
+ON CONFLICT DO NOTHING
+RETURNING key, slot`
+
+// Settle gives turns that no task has to whoever is next, and free slots to
+// tasks that wait for them: what the end of a task could not settle, because
+// somebody had the next task locked. Totals are the limits, in the order of
+// limits.
+func (s *Store) Settle(ctx context.Context, groups, limits []string, totals []int16) (h Handed, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		var released []Released
+		for _, statement := range []string{lockTurns, turnsWithoutTask} {
+			if len(groups) == 0 {
+				break
+			}
+			rows, err := tx.Query(ctx, s.text(statement), s.mode, groups)
+			if err != nil {
+				return err
+			}
+			if groups, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+				return err
+			}
+		}
+		for _, key := range groups {
+			released = append(released, Released{Group: key})
+		}
+		if len(limits) > 0 {
+			rows, err := tx.Query(ctx, s.text(takeSlots), s.mode, limits, totals)
+			if err != nil {
+				return err
+			}
+			taken, err := pgx.CollectRows(rows, pgx.RowToStructByPos[slot])
+			if err != nil {
+				return err
+			}
+			for _, one := range taken {
+				released = append(released, Released{Limit: one.Key, Slot: one.Slot})
+			}
+		}
+		h, err = s.releaseTurns(ctx, tx, released)
+		return err
+	})
+	return h, wrap("settle turns", err)
+}
+
+type slot struct {
+	Key  string
+	Slot int16
+}
+
+const strayTurns = `
+SELECT g.key FROM orchestrator.groups g
+WHERE g.blocked_by IS NULL
+  AND NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.state IN (0, 1, 3))
+LIMIT $1`
+
+const straySlots = `
+DELETE FROM orchestrator.slots s
+WHERE NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.limit_key = s.key AND t.limit_slot = s.slot)
+RETURNING s.key, coalesce((
+    SELECT t.contract FROM orchestrator.tasks t WHERE t.limit_key = s.key AND t.state = 3
+    ORDER BY t.limit_key, t.priority DESC, t.run_at, t.id LIMIT 1), 0)`
+
+// SettleStray looks for turns and slots that no task has, at most limit of
+// each kind, and settles them. The engine leaves none behind, except when a
+// worker dies before it has settled one; people who delete rows by hand do.
+// Total is the limit of a contract, 0 when it has none.
+func (s *Store) SettleStray(ctx context.Context, l Leadership, limit int, total func(contract int32) int16) (h Handed, stray int, err error) {
+	var groups, limits []string
+	var totals []int16
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
+			return err
+		}
+		rows, err := tx.Query(ctx, s.text(strayTurns), limit)
+		if err != nil {
+			return err
+		}
+		if groups, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+			return err
+		}
+		rows, err = tx.Query(ctx, s.text(straySlots))
+		if err != nil {
+			return err
+		}
+		freed, err := pgx.CollectRows(rows, pgx.RowToStructByPos[straySlot])
+		if err != nil {
+			return err
+		}
+		for _, one := range freed {
+			stray++
+			if n := total(one.Contract); one.Contract != 0 && n > 0 {
+				limits, totals = append(limits, one.Key), append(totals, n)
+			}
+		}
+		return nil
+	})
+	stray += len(groups)
+	if err != nil || stray == 0 {
+		return h, stray, wrap("look for stray turns", err)
+	}
+	h, err = s.Settle(ctx, groups, limits, totals)
+	return h, stray, err
+}
+
+type straySlot struct {
+	Key      string
+	Contract int32
+}
