@@ -80,7 +80,7 @@ func (c *control) turn(ctx context.Context) error {
 	}
 	c.apply(read)
 	c.w.cancelRequested(s, read.Requests)
-	if !read.Led || read.Settled && c.w.leads.Load() {
+	if !read.Led || read.Settled && c.w.leading.Load() != nil {
 		signal(c.w.leaderWanted)
 	}
 	return c.share(ctx, s, read.Shares)

@@ -112,15 +112,16 @@ const (
 	Debounce OnDuplicate = "debounce" // push the waiting task's run_at
 )
 
-// Schedule enqueues a task at the times of a cron expression.
+// Schedule enqueues a task at the times of a cron expression. Generated code
+// declares those of a spec; [Client.PutSchedule] puts others at run time.
 type Schedule struct {
 	Name     string
 	Task     *Definition
-	Cron     string
-	Timezone string // IANA name
-	Payload  string // JSON
-	Missed   string // "skip", "run_once" or "run_all"
-	Overlap  string // "allow" or "skip"
+	Cron     string // five fields, or @hourly, @daily, @weekly, @monthly, @yearly, "@every 90m"
+	Timezone string // IANA name; "" is UTC
+	Payload  string // JSON; "" is {}
+	Missed   string // "skip", "run_once" or "run_all"; "" is run_once
+	Overlap  string // "allow" or "skip"; "" is skip
 }
 
 // Defaults that hold where the spec is silent.

@@ -93,9 +93,6 @@ func TestSpecBeyondTheEngineIsRefused(t *testing.T) {
 		mux := handle(d, func(context.Context, *orchestrator.Raw) ([]byte, error) { return nil, nil })
 		require.ErrorContains(t, orchestrator.NewWorker(client, mux, orchestrator.WorkerConfig{}).Run(t.Context()), want)
 	}
-	mux := handle(echo, func(context.Context, *orchestrator.Raw) ([]byte, error) { return nil, nil })
-	mux.Schedule(orchestrator.Schedule{Name: "nightly", Task: echo})
-	require.ErrorContains(t, orchestrator.NewWorker(client, mux, orchestrator.WorkerConfig{}).Run(t.Context()), "schedule nightly")
 }
 
 func TestTaskLivesAndDiesWithTheTransaction(t *testing.T) {

@@ -104,11 +104,15 @@ func (w *Worker) within(ctx context.Context, do func(context.Context) error) err
 }
 
 func (l *leader) set(leads bool) {
+	if leading := l.leadership; leads {
+		l.w.leading.Store(&leading)
+	} else {
+		l.w.leading.Store(nil)
+	}
 	if l.leads == leads {
 		return
 	}
 	l.leads = leads
-	l.w.leads.Store(leads)
 	l.w.logger.Info("leadership changed", "leads", leads, "epoch", l.leadership.Epoch)
 	l.w.client.metrics.Leads(leads)
 }
@@ -188,7 +192,7 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 		batch int
 	}{
 		{w.expire, expireBatch}, {st.ForgetKeys, forgetBatch}, {w.forgetDead, deadsBatch}, {st.ForgetProgress, forgetBatch},
-		{w.settleStray, strayBatch},
+		{w.settleStray, strayBatch}, {st.ForgetSchedules, forgetBatch},
 	} {
 		for {
 			var n int64

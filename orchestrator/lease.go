@@ -77,7 +77,7 @@ func (l *lease) register(ctx context.Context) error {
 	sent := l.clock()
 	if _, err := l.w.client.store.Register(ctx, store.Worker{
 		ID: id, Lease: l.w.config.WorkerTimeout, Slots: l.w.pool.slotsNow(), PID: os.Getpid(), Host: host,
-		Version: Version(), Queues: l.w.routes.names,
+		Version: Version(), Queues: l.w.routes.names, Schedules: l.w.routes.schedules,
 	}); err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ type routing struct {
 	byType map[string]*route
 	queues []*Queue
 	names  []string // of queues
+	// schedules are the numbers of those that the mux declares, never nil.
+	schedules []int32
 
 	// contracts changes when new ones appear in the database.
 	contracts atomic.Pointer[knownContracts]
@@ -59,9 +61,6 @@ func newRouting(ctx context.Context, client *Client, mux *Mux, queues []string, 
 	if len(mux.routes) == 0 {
 		return nil, errors.New("orchestrator: the mux has no handlers: call the generated Register before the worker runs")
 	}
-	if len(mux.schedules) > 0 {
-		return nil, fmt.Errorf("orchestrator: schedule %s: %w", mux.schedules[0].Name, errUnsupported)
-	}
 	r := &routing{client: client, byType: map[string]*route{}, refused: map[int32]bool{}, logger: logger}
 	for name, one := range mux.routes {
 		wrapped := &route{definition: one.definition, handler: one.handler}
@@ -71,6 +70,10 @@ func newRouting(ctx context.Context, client *Client, mux *Mux, queues []string, 
 		r.byType[name] = wrapped
 	}
 	if err := r.learn(ctx); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.schedules, err = client.declareSchedules(ctx, mux.schedules); err != nil {
 		return nil, err
 	}
 	return r, r.chooseQueues(queues)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
 // Worker claims tasks and runs their handlers.
@@ -25,6 +27,7 @@ import (
 //	       when the lease is lost
 //	leader: while elected, recovers the tasks of dead workers and keeps
 //	       the tables tidy
+//	scheduler: while leader, enqueues the tasks of schedules
 //
 // Every goroutine is started and joined by [Worker.Run].
 type Worker struct {
@@ -48,8 +51,9 @@ type Worker struct {
 	// leaderWanted says that nobody leads, or that there is something for the
 	// leader to do.
 	leaderWanted chan struct{}
-	leads        atomic.Bool // as the leader's goroutine saw it last
-	metrics      sync.Map    // [2]string{type, queue} -> *telemetry.TaskMetrics
+	leads        atomic.Bool                      // as the leader's goroutine saw it last
+	leading      atomic.Pointer[store.Leadership] // as the leader's goroutine saw it last; nil while another leads
+	metrics      sync.Map                         // [2]string{type, queue} -> *telemetry.TaskMetrics
 }
 
 // NewWorker returns a worker for the task types registered in mux. Problems of
@@ -102,6 +106,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	claiming.Go(func() error { w.claimer.run(ctx); return nil })
 	claiming.Go(func() error { w.listen(ctx); return nil })
 	claiming.Go(func() error { w.lead(ctx); return nil })
+	claiming.Go(func() error { newScheduler(w).run(ctx); return nil })
 	w.logger.Info("worker started", "slots", w.pool.slotsNow(), "queues", strings.Join(w.routes.names, ","), "tasks", len(w.routes.byType))
 
 	_ = claiming.Wait() // ctx has ended

@@ -144,9 +144,11 @@ func (s *Store) contracts(ctx context.Context, statement string, args ...any) ([
 	if err != nil {
 		return nil, wrap("read contracts", err)
 	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Contract, err error) {
-		err = row.Scan(&c.ID, &c.Type, &c.Fingerprint, &c.Queue, &c.Priority, &c.PayloadSchema, &c.ResultSchema, &c.Policy, &c.CreatedAt)
-		return c, err
-	})
+	all, err := pgx.CollectRows(rows, scanContract)
 	return all, wrap("read contracts", err)
+}
+
+func scanContract(row pgx.CollectableRow) (c Contract, err error) {
+	err = row.Scan(&c.ID, &c.Type, &c.Fingerprint, &c.Queue, &c.Priority, &c.PayloadSchema, &c.ResultSchema, &c.Policy, &c.CreatedAt)
+	return c, err
 }

@@ -16,17 +16,19 @@ type Worker struct {
 	Host    string
 	Version string
 	Queues  []string
+	// Schedules are the declarations of schedules that its spec has.
+	Schedules []int32
 }
 
 const register = `
-INSERT INTO orchestrator.workers (id, lease, slots, pid, host, version, queues)
-VALUES ($1, $2 * interval '1 microsecond', $3, $4, $5, $6, $7::text[])
+INSERT INTO orchestrator.workers (id, lease, slots, pid, host, version, queues, schedules)
+VALUES ($1, $2 * interval '1 microsecond', $3, $4, $5, $6, $7::text[], $8::integer[])
 RETURNING now()`
 
 // Register announces a worker, which from now on must send heartbeats. It
 // returns the database's time.
 func (s *Store) Register(ctx context.Context, w Worker) (now time.Time, err error) {
-	err = s.queryRow(ctx, register, w.ID, w.Lease.Microseconds(), w.Slots, w.PID, w.Host, w.Version, w.Queues).Scan(&now)
+	err = s.queryRow(ctx, register, w.ID, w.Lease.Microseconds(), w.Slots, w.PID, w.Host, w.Version, w.Queues, w.Schedules).Scan(&now)
 	return now, wrap("register the worker", err)
 }
 

@@ -98,6 +98,19 @@ var (
 		Says: "Counts take at most a twentieth of the leader's time: a slow one is followed by a longer pause."}
 )
 
+// What the leader counts of schedules.
+var (
+	schedulesFired = Metric{Name: "schedules_fired_total", Kind: Counter, Labels: []string{"schedule"},
+		Help: "Tasks that this process, as leader, has enqueued for due times of schedules.",
+		Says: "`schedule` is the name of a declared schedule, and `(dynamic)` for all that were put at run time, so that it has no more values than the spec has schedules. Alert on one that should have: `increase(sum by (schedule) (orchestrator_schedules_fired_total)[25h:]) < 1`."}
+	schedulesSkipped = Metric{Name: "schedules_skipped_total", Kind: Counter, Labels: []string{"schedule", "reason"},
+		Help: "Due times of schedules that got no task.",
+		Says: "`reason` is missed (they passed while no leader was there, and `missed` is skip or run_once) or overlap (the task before was live, and `overlap` is skip)."}
+	scheduleLag = Metric{Name: "schedule_lag_seconds", Kind: Histogram, Buckets: waitBuckets,
+		Help: "Time from a due time to the enqueue of its task.",
+		Says: "Milliseconds while there is a leader; more after a change of leader, and when missed due times are made up for."}
+)
+
 // Catalogue lists all metrics in the order in which they are documented.
 func Catalogue() []Metric {
 	return []Metric{
@@ -105,5 +118,6 @@ func Catalogue() []Metric {
 		claimSize, claimDuration, finishSize, finishDuration,
 		workerSlots, workerBusySlots, stuckHandlers, leader, leasesLost,
 		workerCrashes, tasksRecovered, tasks, oldestReady, depthDuration,
+		schedulesFired, schedulesSkipped, scheduleLag,
 	}
 }

@@ -49,7 +49,7 @@ func TestCatalogueIsComplete(t *testing.T) {
 		require.Equal(t, m.Kind == Histogram, len(m.Buckets) > 0, m.Name)
 		require.True(t, slices.IsSorted(m.Buckets), m.Name)
 		for _, label := range m.Labels {
-			require.Contains(t, []string{"type", "queue", "outcome", "state"}, label, "labels are few, and never of a task")
+			require.Contains(t, []string{"type", "queue", "outcome", "state", "schedule", "reason"}, label, "labels are few, and never of a task")
 		}
 	}
 	require.ElementsMatch(t, listed, names)
@@ -130,7 +130,8 @@ const introduction = `# Metrics
 A client that is given a ` + "`Registerer`" + ` counts what it enqueues; a worker counts what it runs; the worker that leads
 counts for the cluster. Give it ` + "`prometheus.DefaultRegisterer`" + ` or a ` + "`*prometheus.Registry`" + `, set ` + "`HTTP_ADDR`" + `, and
 ` + "`/metrics`" + ` is served. All names begin with ` + "`orchestrator_`" + `, units are seconds, and no label ever tells a task: a
-process that works *t* pairs of type and queue in *q* queues has at most %s series.
+process that works *t* pairs of type and queue in *q* queues, and whose specs declare *s* schedules, has at most
+%s series.
 
 Histograms are classic ones. With tracing on, ` + "`orchestrator_attempt_duration_seconds`" + ` carries trace ids as exemplars, which
 Prometheus keeps with ` + "`--enable-feature=exemplar-storage`" + `. See [observability.md](observability.md) for what to do with it all.
@@ -192,7 +193,7 @@ func document(alerts func(string) []string) string {
 
 // series words how many series there are, by the catalogue's labels.
 func series() string {
-	var perPair, perQueue, fixed int
+	var perPair, perQueue, perSchedule, fixed int
 	for _, m := range Catalogue() {
 		n := 1
 		if m.Kind == Histogram {
@@ -211,13 +212,17 @@ func series() string {
 			perQueue += n * 7
 		case "outcome":
 			fixed += n * 2
+		case "schedule":
+			perSchedule, fixed = perSchedule+n, fixed+n // the dynamic ones count as one
+		case "schedule reason":
+			perSchedule, fixed = perSchedule+n*2, fixed+n*2
 		case "":
 			fixed += n
 		default:
 			panic("labels that are not counted: " + m.Name)
 		}
 	}
-	return fmt.Sprintf("%d *t* + %d *q* + %d", perPair, perQueue, fixed)
+	return fmt.Sprintf("%d *t* + %d *q* + %d *s* + %d", perPair, perQueue, perSchedule, fixed)
 }
 
 // cell is text for a table's cell.

@@ -49,6 +49,9 @@ type Metrics struct {
 	tasks      *prometheus.GaugeVec
 	oldest     *prometheus.GaugeVec
 	depthTime  *prometheus.GaugeVec
+	fired      *prometheus.CounterVec
+	skipped    *prometheus.CounterVec
+	lag        prometheus.Observer
 }
 
 // NewMetrics registers the metrics with r. With a nil r it returns nil. Metrics
@@ -80,6 +83,9 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		tasks:      reg.gauges(tasks),
 		oldest:     reg.gauges(oldestReady),
 		depthTime:  reg.gauges(depthDuration),
+		fired:      reg.counters(schedulesFired),
+		skipped:    reg.counters(schedulesSkipped),
+		lag:        reg.histograms(scheduleLag).WithLabelValues(),
 	}
 	return m, reg.err
 }
@@ -178,6 +184,20 @@ func (m *Metrics) Leads(yes bool) {
 	m.tasks.Reset()
 	m.oldest.Reset()
 	m.depthTime.Reset()
+}
+
+// ScheduleFired records the tasks of a schedule by how late they were
+// enqueued, and the due times that got none.
+func (m *Metrics) ScheduleFired(schedule string, late []time.Duration, missed, overlapped int) {
+	if m == nil {
+		return
+	}
+	m.fired.WithLabelValues(schedule).Add(float64(len(late)))
+	for _, one := range late {
+		m.lag.Observe(max(one, 0).Seconds())
+	}
+	m.skipped.WithLabelValues(schedule, "missed").Add(float64(missed))
+	m.skipped.WithLabelValues(schedule, "overlap").Add(float64(overlapped))
 }
 
 // LeaseLost counts a lost lease.
