@@ -105,7 +105,7 @@ ORCHESTRATOR_SCHEMA names another schema than "orchestrator".`,
 	root.AddCommand(
 		c.initCommand(), c.generateCommand(), c.validateCommand(), c.explainCommand(),
 		c.devCommand(), c.migrateCommand(), c.enqueueCommand(),
-		c.statusCommand(), c.tasksCommand(), c.deadCommand(),
+		c.statusCommand(), c.tasksCommand(), c.deadCommand(), c.schedulesCommand(),
 		c.versionCommand(),
 	)
 	return root

@@ -8,6 +8,7 @@
 //	orchestrator enqueue TYPE    enqueue a task by hand
 //	orchestrator status          queues and workers
 //	orchestrator tasks|dead ...  list, show, redrive, purge
+//	orchestrator schedules ...   list, create, pause, trigger
 //
 // Results go to standard output, everything else to standard error. The exit
 // status is 0 on success, 1 on failure, 2 when the command line is wrong; `dev`
@@ -15,7 +16,7 @@
 //
 // With --json, listings are arrays of objects, one on a line, and everything
 // else is one object. Field names do not change; they are those of
-// orchestrator.TaskInfo, orchestrator.Status and the structs named ...JSON in
+// orchestrator.TaskInfo, orchestrator.ScheduleInfo, orchestrator.Status and the structs named ...JSON in
 // this package. Times are RFC 3339 in UTC.
 //
 // Each command is in a file of its own. This is the only package that reads

@@ -34,6 +34,10 @@ func (r *resolver) resolveSchedules() {
 		if s.Overlap.Set {
 			schedule.Overlap = s.Overlap.V
 		}
+		if schedule.Missed == "run_all" && schedule.Overlap == "skip" {
+			r.wrong(s.Missed.Node, "write overlap: allow beside it, or missed: run_once",
+				"with overlap: skip, all missed times but the first would find that one's task live and be skipped")
+		}
 		location := time.UTC
 		if s.Timezone.Set {
 			schedule.Timezone = s.Timezone.V
@@ -85,7 +89,8 @@ func (r *resolver) location(v spec.Value[string]) *time.Location {
 	return location
 }
 
-// cronParser reads five fields or a descriptor, as the engine does. Its search
+// cronParser reads five fields or a descriptor, as the engine does, which
+// cannot be imported here; tests/schedules compares the two. Its search
 // reaches far enough for the rarest date there is: 29 February on a given day
 // of the week, which can take 40 years across a century.
 var cronParser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor).WithMaxSearchYears(40)
