@@ -14,10 +14,11 @@ import (
 
 func TestMain(m *testing.M) {
 	harness.Main(m, map[string]harness.Program{
-		"worker":   workerProgram,
-		"crasher":  crasherProgram,
-		"sleeper":  sleeperProgram,
-		"enqueuer": enqueuerProgram,
+		"worker":    workerProgram,
+		"crasher":   crasherProgram,
+		"sleeper":   sleeperProgram,
+		"enqueuer":  enqueuerProgram,
+		"scheduler": schedulerProgram,
 	})
 }
 

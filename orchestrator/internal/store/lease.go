@@ -22,7 +22,7 @@ type Worker struct {
 
 const register = `
 INSERT INTO orchestrator.workers (id, lease, slots, pid, host, version, queues, schedules)
-VALUES ($1, $2 * interval '1 microsecond', $3, $4, $5, $6, $7::text[], $8::integer[])
+VALUES ($1, $2 * interval '1 microsecond', $3, $4, $5, $6, $7::text[], coalesce($8::integer[], '{}'))
 RETURNING now()`
 
 // Register announces a worker, which from now on must send heartbeats. It

@@ -34,6 +34,12 @@ const (
 	plannersTable = `ANALYZE orchestrator.tasks;`
 )
 
+// addSchedules are enough of them to tempt the planner into reading all tasks.
+const addSchedules = `
+	INSERT INTO orchestrator.schedules (name, contract, cron, timezone, payload, missed, overlap, declared, next_at, last_task_id)
+	SELECT 's' || i, 1, '', 'UTC', '{}', 'skip', 'skip', false, now(), i FROM generate_series(1, 5000) AS i;
+	ANALYZE orchestrator.schedules;`
+
 var situations = []situation{
 	{"as migrated", "", addReady + addPaced + addScheduled + addRunning},
 	{"analysed empty", plannersTable, addReady + addScheduled + addRunning},
@@ -64,7 +70,7 @@ func TestHotStatementsKeepTheirPlans(t *testing.T) {
 			conn, err := pgx.Connect(t.Context(), url)
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
-			run(t, conn, addContracts+s.analysed)
+			run(t, conn, addContracts+addSchedules+s.analysed)
 			for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
 				run(t, conn, "SET plan_cache_mode = "+mode)
 				checkPlans(t, conn, mode) // planned as analysed
@@ -120,6 +126,7 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		{"turns without a task", turnsWithoutTask, []any{texts[:10]}, []string{"tasks_grouped"}, false},
 		{"arriving", arriving, []any{[]string{"q"}, beginning[0]}, []string{"tasks_arriving"}, false},
 		{"live of", liveOf, []any{ids}, []string{"tasks_pkey"}, false},
+		{"due schedules", dueSchedules, []any{[]string{}, 500}, []string{"tasks_pkey"}, true},
 		{"outcomes", outcomes, []any{ids, beginning[0]}, []string{"tasks_pkey"}, false},
 		{"control", readControl, []any{7, []string{"q"}}, []string{"tasks_pkey"}, true}, // sorts settings and workers, which are few
 		{"cancel waiting", cancelWaiting, []any{ids, texts}, []string{"tasks_pkey"}, true},

@@ -34,9 +34,11 @@ type Schedule struct {
 	UpdatedAt    time.Time
 }
 
+// The last task is probed by primary key. With EXISTS the planner may read all
+// tasks into a hash instead, when it expects many schedules.
 const scheduleColumns = `s.name, s.contract, s.cron, s.timezone, s.payload::text, s.missed, s.overlap,
     (SELECT c.task_type FROM orchestrator.task_contracts c WHERE c.id = s.contract), s.declared, s.undeclared_at, s.paused_at,
-    s.next_at, s.last_at, coalesce(s.last_task_id, 0), EXISTS (SELECT FROM orchestrator.tasks t WHERE t.id = s.last_task_id),
+    s.next_at, s.last_at, coalesce(s.last_task_id, 0), (SELECT true FROM orchestrator.tasks t WHERE t.id = s.last_task_id LIMIT 1) IS NOT NULL,
     s.created_at, s.updated_at`
 
 func scanSchedule(row pgx.CollectableRow) (s Schedule, err error) {
