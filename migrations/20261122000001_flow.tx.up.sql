@@ -83,6 +83,7 @@ CREATE TABLE {{.Schema}}.queue_grants (
     queue     text    NOT NULL,
     worker_id bigint  NOT NULL REFERENCES {{.Schema}}.workers (id) ON DELETE CASCADE,
     granted   integer NOT NULL,
+    wanted    integer NOT NULL, -- how many it could run, as it last said
     PRIMARY KEY (queue, worker_id)
 ) WITH (fillfactor = 50);
 CREATE INDEX queue_grants_worker ON {{.Schema}}.queue_grants (worker_id);

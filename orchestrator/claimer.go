@@ -142,7 +142,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		return awaitTasks, nil // a new session is on its way
 	}
 	wants, total := c.w.pool.wants()
-	if len(wants) == 0 {
+	if len(wants) == 0 && !c.w.pool.lacksGrant() {
 		return awaitRoom, nil // what there is to claim is looked up when there is room
 	}
 	if !c.passedOver {
@@ -159,6 +159,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	if c.most > 0 {
 		total = min(total, c.most)
 	}
+	c.w.control.saw(c.lanes)
 	c.rates.begin()
 	ready := c.lanes.ready(func(l lane) bool { return c.open(l, wants[l.Queue]) })
 	tokens, err := c.rates.take(ctx, c.rates.asks(ready, wants))

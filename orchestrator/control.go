@@ -17,6 +17,14 @@ type control struct {
 	// current is what was read last. Claims, starts and judgements of attempts
 	// go by it.
 	current atomic.Pointer[settings]
+	// ready are the queues with a total in which the claimer saw tasks that
+	// the worker could run.
+	ready atomic.Pointer[map[string]bool]
+	// lacked is when the claimer last saw that more could be run; it belongs to
+	// its goroutine.
+	lacked time.Time
+	// granted are the queues of which the worker holds a share.
+	granted map[string]bool
 }
 
 // settings are what people have changed, by name. Names of which nothing is
@@ -40,8 +48,9 @@ const (
 )
 
 func newControl(w *Worker) *control {
-	c := &control{w: w, woken: make(chan struct{}, 1)}
+	c := &control{w: w, woken: make(chan struct{}, 1), granted: map[string]bool{}}
 	c.current.Store(&settings{})
+	c.ready.Store(&map[string]bool{})
 	return c
 }
 
@@ -74,7 +83,8 @@ func (c *control) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, controlTimeout)
 	defer cancel()
 	s := c.w.lease.current.Load()
-	read, err := c.w.client.store.Control(ctx, s.id, c.withTotals())
+	asked := c.w.pool.withTotals()
+	read, err := c.w.client.store.Control(ctx, s.id, asked)
 	if err != nil {
 		return err
 	}
@@ -83,7 +93,7 @@ func (c *control) turn(ctx context.Context) error {
 	if !read.Led || read.Settled && c.w.leading.Load() != nil {
 		signal(c.w.leaderWanted)
 	}
-	return c.share(ctx, s, read.Shares)
+	return c.share(ctx, s, asked, read.Shares)
 }
 
 // load reads the settings before there is a lease, so that nothing is claimed

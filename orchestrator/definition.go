@@ -173,8 +173,6 @@ func (d *Definition) supported() error {
 		feature = "on_finish"
 	case d.onDuplicate() == Replace, d.onDuplicate() == Debounce:
 		feature = "idempotency.on_duplicate: " + string(d.onDuplicate())
-	case d.Queue != nil && d.Queue.Total > 0:
-		return fmt.Errorf("queue %s declares concurrency.total, %w", d.Queue.Name, errUnsupported)
 	}
 	if feature != "" {
 		return fmt.Errorf("task %s declares %s, %w", d.Name, feature, errUnsupported)

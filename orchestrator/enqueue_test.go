@@ -86,7 +86,6 @@ func TestSpecBeyondTheEngineIsRefused(t *testing.T) {
 		"declares idempotency.on_duplicate: replace,": func(d *orchestrator.Definition) {
 			d.Idempotency = &orchestrator.Idempotency{OnDuplicate: orchestrator.Replace}
 		},
-		"queue q declares concurrency.total,": func(d *orchestrator.Definition) { d.Queue = &orchestrator.Queue{Name: "q", Total: 3} },
 	} {
 		d := variant("test:beyond", change)
 		require.ErrorContains(t, tryEnqueue(t.Context(), client, d, `{}`), want)

@@ -26,3 +26,6 @@ func (c WorkerConfig) Checked() (WorkerConfig, error) { return c.withDefaults() 
 
 // AbandonAfter sets when a worker says that a handler ignores its context.
 func (w *Worker) AbandonAfter(d time.Duration) { w.abandonAfter = d }
+
+// Policy is what overrides the policy of a task type, as the worker knows it.
+func (w *Worker) Policy(taskType string) *Policy { return w.control.policy(taskType) }

@@ -12,6 +12,7 @@ func (p *pool) tune(s *settings) (paused []*job) {
 	size := p.w.config.PoolSize
 	for name, q := range p.queues {
 		q.perWorker = cmp.Or(s.queues[name].PerWorker, q.declared)
+		q.limitTotal(s.queues[name].Total)
 		if p.w.config.PoolSize == 0 {
 			size += q.perWorker
 		}
@@ -67,9 +68,20 @@ func (p *pool) startMore() {
 	signal(p.room)
 }
 
+// limitTotal makes the queue's limit over all workers what is changed to total,
+// or 0 for what is declared. A limit that is new lets nothing start before the
+// worker has been granted its share.
+func (s *slots) limitTotal(changed int) {
+	total := cmp.Or(changed, s.declaredTotal)
+	if total > 0 && s.total == 0 {
+		s.granted = 0
+	}
+	s.total = total
+}
+
 // limit is how many tasks of the queue may run here at a time.
 func (s *slots) limit() int {
-	if s.total {
+	if s.total > 0 {
 		return min(s.perWorker, s.granted)
 	}
 	return s.perWorker

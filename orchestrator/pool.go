@@ -59,13 +59,14 @@ type pool struct {
 type slots struct {
 	declared  int // limit per worker as the spec has it
 	perWorker int // as it is now
-	// total says that the queue is limited over all workers, granted how many
-	// of that are this worker's.
-	total   bool
-	granted int
-	running int
-	buffer  []*job // highest priority first, then as claimed
-	ends    endRate
+	// total is the limit over all workers, 0 for none; granted is how many of
+	// it are this worker's.
+	declaredTotal int
+	total         int
+	granted       int
+	running       int
+	buffer        []*job // highest priority first, then as claimed
+	ends          endRate
 }
 
 func newPool(w *Worker) *pool {
@@ -75,7 +76,7 @@ func newPool(w *Worker) *pool {
 		// A queue without a limit of its own may fill the pool that somebody
 		// has given a size.
 		limit := cmp.Or(q.PerWorker, w.config.PoolSize, DefaultQueueConcurrency)
-		p.queues[q.Name] = &slots{declared: limit, perWorker: limit, total: q.Total > 0, ends: endRate{since: time.Now()}}
+		p.queues[q.Name] = &slots{declared: limit, perWorker: limit, declaredTotal: q.Total, total: q.Total, ends: endRate{since: time.Now()}}
 		p.size += limit
 	}
 	if w.config.PoolSize > 0 {
@@ -251,8 +252,13 @@ func (p *pool) stale(age time.Duration) []*job {
 	return p.unbuffer(func(j *job) bool { return !j.Suspect && time.Since(j.claimed) > age })
 }
 
-// drop forgets the buffered jobs of a lost session.
+// drop forgets the buffered jobs of a lost session, and what was granted to it.
 func (p *pool) drop(s *session) {
+	p.mu.Lock()
+	for _, q := range p.queues {
+		q.granted = 0
+	}
+	p.mu.Unlock()
 	p.unbuffer(func(j *job) bool { return j.session == s })
 }
 

@@ -3,10 +3,13 @@ package orchestrator_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
@@ -191,5 +194,81 @@ func TestListingsSayWhatIsChanged(t *testing.T) {
 	require.Equal(t, orchestrator.TypeInfo{Type: "test:echo", Queue: "default"}, typeOf(t, client, "test:echo"))
 	for _, bad := range []orchestrator.QueueConcurrency{{}, {PerWorker: -1}, {Total: -1}, {Total: 1 << 40}} {
 		require.Error(t, client.SetQueueConcurrency(ctx, "default", bad))
+	}
+}
+
+// per_worker changes what workers that run do, up and down, within
+// WORKER_POOL_SIZE.
+func TestQueueConcurrencyPerWorkerChangesAtOnce(t *testing.T) {
+	t.Parallel()
+	for how, config := range informed {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			registry := prometheus.NewPedanticRegistry()
+			url := orchestratortest.DB(t)
+			client, err := orchestrator.Open(t.Context(), url, orchestrator.ClientConfig{Registerer: registry})
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, client.Close()) })
+			two := variant("test:two", func(d *orchestrator.Definition) { d.Queue = &orchestrator.Queue{Name: "two", PerWorker: 2} })
+			batch := make([]orchestrator.Request, 100)
+			for i := range batch {
+				batch[i] = orchestrator.Request{Definition: two, Payload: []byte(`{}`)}
+			}
+			_, err = client.Enqueue(t.Context(), batch)
+			require.NoError(t, err)
+			var running atomic.Int32
+			next := make(chan struct{})
+			handler := func(ctx context.Context, _ *orchestrator.Raw) ([]byte, error) {
+				running.Add(1)
+				defer running.Add(-1)
+				select {
+				case <-next:
+					return nil, nil
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}
+			config.HeartbeatInterval = 20 * time.Millisecond
+			config.ShutdownTimeout = time.Millisecond
+			stop := startWorker(t, client, handle(two, handler), config)
+			runs := func(n int) {
+				t.Helper()
+				require.Eventually(t, func() bool { return int(running.Load()) == n }, 30*time.Second, time.Millisecond)
+			}
+			slots := func(n int) {
+				t.Helper()
+				eventually(t, client, fmt.Sprintf("SELECT count(*) FROM orchestrator.workers WHERE slots = %d", n), 1)
+				require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
+					# HELP orchestrator_worker_slots Tasks this process's workers can run at a time.
+					# TYPE orchestrator_worker_slots gauge
+					orchestrator_worker_slots %d
+				`, n)), "orchestrator_worker_slots"))
+			}
+			set := func(perWorker int) {
+				t.Helper()
+				require.NoError(t, client.SetQueueConcurrency(t.Context(), "two", orchestrator.QueueConcurrency{PerWorker: perWorker}))
+			}
+			runs(2)
+			set(5)
+			runs(5)
+			slots(5)
+			set(1)
+			slots(1)
+			require.EqualValues(t, 5, running.Load(), "what runs goes on")
+			for range 5 {
+				next <- struct{}{}
+			}
+			runs(1)
+			require.NoError(t, client.ResetQueueConcurrency(t.Context(), "two"))
+			runs(2)
+			stop()
+
+			config.PoolSize = 3
+			startWorker(t, client, handle(two, handler), config)
+			runs(2)
+			set(50)
+			runs(3)
+			slots(3)
+		})
 	}
 }

@@ -25,7 +25,16 @@ var (
 		Key: []string{"key"}, Window: time.Hour, OnDuplicate: orchestrator.Reject})
 	// Count adds a row to a table of the test's.
 	Count = definition("test:count", 5*time.Minute, nil)
+	// Limited is of a queue that runs four tasks at a time, on all workers
+	// together.
+	Limited = limited()
 )
+
+func limited() *orchestrator.Definition {
+	d := definition("test:limited", time.Minute, nil)
+	d.Queue = &orchestrator.Queue{Name: "limited", PerWorker: 10, Total: 4}
+	return d
+}
 
 func definition(name string, timeout time.Duration, idempotency *orchestrator.Idempotency) *orchestrator.Definition {
 	return &orchestrator.Definition{

@@ -44,7 +44,7 @@ func work(ctx context.Context, handler orchestrator.HandlerFunc, definitions ...
 	return orchestrator.NewWorker(client, harness.Mux(handler, definitions...), config).Run(ctx)
 }
 
-// workerProgram works Echo and Count; HANDLER_TIME is how long each takes.
+// workerProgram works Echo, Count and Limited; HANDLER_TIME is how long each takes.
 func workerProgram(ctx context.Context) error {
 	long, err := time.ParseDuration(os.Getenv("HANDLER_TIME"))
 	if err != nil {
@@ -57,7 +57,7 @@ func workerProgram(ctx context.Context) error {
 		case <-time.After(long):
 			return task.Payload, nil
 		}
-	}, harness.Echo, harness.Count)
+	}, harness.Echo, harness.Count, harness.Limited)
 }
 
 // hasty are the settings of a process whose lease is to be lost soon.

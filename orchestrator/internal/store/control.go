@@ -47,6 +47,7 @@ type Share struct {
 	Slots   int  // of the worker, for all its queues
 	Taking  bool // it is alive and not draining
 	Granted int
+	Wanted  int // how many it could run, as it last said
 }
 
 // readControl is asked by every worker twice a second, so it costs next to
@@ -72,7 +73,7 @@ SELECT now(), EXISTS (SELECT FROM orchestrator.leader l WHERE l.expires_at > now
     EXISTS (SELECT FROM requests r WHERE r.state IS DISTINCT FROM 1),
     coalesce((SELECT json_agg(json_build_object(
             'Queue', q.name, 'Worker', w.id, 'Slots', w.slots, 'Taking', w.heartbeat_at >= now() - w.lease AND NOT w.draining,
-            'Granted', coalesce(g.granted, 0)) ORDER BY q.name, w.id)
+            'Granted', coalesce(g.granted, 0), 'Wanted', coalesce(g.wanted, 0)) ORDER BY q.name, w.id)
         FROM unnest($2::text[]) AS q(name) JOIN orchestrator.workers w ON q.name = ANY (w.queues)
         LEFT JOIN orchestrator.queue_grants g ON g.queue = q.name AND g.worker_id = w.id)::text, '[]')`
 
