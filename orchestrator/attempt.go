@@ -30,9 +30,10 @@ type attempt struct {
 
 // The codes of errors that the engine itself makes.
 const (
-	CodeTimeout Code = "timeout" // the attempt ran longer than its timeout
-	CodePanic   Code = "panic"   // the handler panicked
-	CodeCrashed Code = "crashed" // the worker process died with it
+	CodeTimeout  Code = "timeout"  // the attempt ran longer than its timeout
+	CodeDeadline Code = "deadline" // the task's deadline left no time for another attempt
+	CodePanic    Code = "panic"    // the handler panicked
+	CodeCrashed  Code = "crashed"  // the worker process died with it
 	// CodeCancelled is of a task that somebody cancelled, with the reason as
 	// its message.
 	CodeCancelled Code = "cancelled"
@@ -41,6 +42,10 @@ const (
 // ErrTimeout is the cause of a handler's cancelled context when its attempt
 // has run longer than its timeout.
 var ErrTimeout = errors.New("orchestrator: attempt timed out")
+
+// ErrDeadline is the cause of a handler's cancelled context when the deadline
+// of its task has passed, which ends all attempts.
+var ErrDeadline = errors.New("orchestrator: task is past its deadline")
 
 // PanicError is a recovered panic of a handler.
 type PanicError struct {
@@ -66,6 +71,10 @@ func (w *Worker) work(j *job) {
 		w.client.tracing.EndProcess(span, telemetry.Expired, "", nil, nil)
 		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateExpired, Attempts: j.Attempts,
 			Kept: j.route.definition.retention()}})
+		return
+	}
+	if j.overdueIn(0) {
+		w.endOverdue(j)
 		return
 	}
 	if j.Suspect {
@@ -104,6 +113,20 @@ func (w *Worker) work(j *job) {
 	metrics.Outcome(end.label)
 	w.client.tracing.EndProcess(a.span, end.label, string(end.code), end.err, stackOf(end.err))
 }
+
+// endOverdue ends a task whose deadline has passed before this attempt.
+func (w *Worker) endOverdue(j *job) {
+	j.metrics.Outcome(telemetry.Dead)
+	(&attempt{w: w, job: j}).log().Error("task is dead: its deadline passed before it was its turn", "code", string(CodeDeadline))
+	_, span := w.client.tracing.Process(context.Background(), j.trace())
+	w.client.tracing.EndProcess(span, telemetry.Dead, string(CodeDeadline), ErrDeadline, nil)
+	text := errorJSON(newAttemptError(int(j.Attempts), CodeDeadline, errOverdue))
+	w.finisher.add(outcome{job: j, buried: &store.Buried{Fence: j.fence, Attempts: j.Attempts, Error: text, Code: string(CodeDeadline)}})
+}
+
+// errOverdue is what is stored of a task that waited past its deadline. The
+// leader writes the same.
+var errOverdue = errors.New(store.Overdue)
 
 // log is what every line about the attempt is written to. It is made when there
 // is something to say: most attempts have nothing.
@@ -175,14 +198,18 @@ func (j *job) trace() telemetry.Attempt {
 }
 
 // contextOf is the handler's context: it ends with the attempt's timeout, with
-// the lease, with the worker's patience at a shutdown, and by stop.
+// the task's deadline, with the lease, with the worker's patience at a
+// shutdown, and by stop.
 func (w *Worker) contextOf(j *job) (ctx context.Context, stop context.CancelCauseFunc, end func()) {
 	ctx, stop = context.WithCancelCause(j.session.handlers)
-	timeout := w.timeoutOf(j)
+	timeout, cause := w.timeoutOf(j), ErrTimeout
+	if left := j.timeLeft(); j.TimeToDeadline != 0 && (timeout <= 0 || left < timeout) {
+		timeout, cause = max(left, 1), ErrDeadline
+	}
 	if timeout <= 0 {
 		return ctx, stop, func() { stop(nil) }
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 	return ctx, stop, func() { cancel(); stop(nil) }
 }
 
@@ -191,6 +218,12 @@ func (w *Worker) contextOf(j *job) (ctx context.Context, stop context.CancelCaus
 func (j *job) expired() bool {
 	return j.TimeToLive < 0 || j.TimeToLive > 0 && time.Since(j.claimed) >= j.TimeToLive
 }
+
+// timeLeft is how long it is to the task's deadline, if it has one.
+func (j *job) timeLeft() time.Duration { return j.TimeToDeadline - time.Since(j.claimed) }
+
+// overdueIn tells whether the task's deadline is over in d.
+func (j *job) overdueIn(d time.Duration) bool { return j.TimeToDeadline != 0 && j.timeLeft() <= d }
 
 // sublane is where this worker looks for the task.
 func (j *job) sublane() string {

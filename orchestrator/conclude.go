@@ -87,13 +87,19 @@ func checkResult(result []byte) error {
 
 // fail turns an error into a retry or an end.
 func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
-	timedOut := errors.Is(context.Cause(ctx), ErrTimeout)
 	j, number := a.job, int(a.job.Attempts)+1
 	policy, maxAttempts := w.retryOf(j), w.maxAttemptsOf(j)
-	v := policy.judge(number, maxAttempts, err, timedOut)
+	v := policy.judge(number, maxAttempts, err, cutOff(context.Cause(ctx)))
 	failure := newAttemptError(number, v.code, err)
 	failure.Trace = w.client.tracing.Traceparent(a.span)
 	text := errorJSON(failure)
+	spent := j.Attempts + 1
+	if v.state == Scheduled {
+		spent = j.Attempts // a snooze spends none
+	}
+	if (v.state == Scheduled || v.state == Retrying) && j.overdueIn(v.delay) {
+		v.state, v.code = Dead, CodeDeadline
+	}
 	log := a.log()
 	if v.code != "" {
 		log = log.With("code", string(v.code))
@@ -102,11 +108,11 @@ func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 	switch v.state {
 	case Scheduled:
 		end.label = telemetry.Snoozed
-		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts, Delay: v.delay, Sublane: j.sublane()}
+		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: spent, Delay: v.delay, Sublane: j.sublane()}
 	case Cancelled:
 		log.Info("task cancelled by its handler", "error", err)
 		end.label = telemetry.Cancelled
-		end.outcome.finished = &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: j.Attempts + 1,
+		end.outcome.finished = &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: spent,
 			Kept: j.route.definition.retention(), Error: text}
 	case Dead:
 		level := slog.LevelError
@@ -115,11 +121,11 @@ func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 		}
 		log.Log(ctx, level, "task is dead", "error", err)
 		end.label = telemetry.Dead
-		end.outcome.buried = &store.Buried{Fence: j.fence, Attempts: j.Attempts + 1, Error: text, Code: cut(string(v.code), maxErrorCode)}
+		end.outcome.buried = &store.Buried{Fence: j.fence, Attempts: spent, Error: text, Code: cut(string(v.code), maxErrorCode)}
 	default:
 		log.Warn("attempt failed; it will be retried", "error", err, "retry_in", v.delay.Round(time.Millisecond), "max_attempts", maxAttempts)
 		end.label = telemetry.Retried
-		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: j.Attempts + 1, Delay: v.delay, Sublane: j.sublane(), Error: text}
+		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: spent, Delay: v.delay, Sublane: j.sublane(), Error: text}
 	}
 	return end
 }
@@ -131,9 +137,10 @@ type verdict struct {
 	delay time.Duration // until the next attempt
 }
 
-// judge decides by what the handler's error says, and else by the policy.
-func (p *RetryPolicy) judge(attempt, maxAttempts int, err error, timedOut bool) verdict {
-	v := verdict{state: Retrying, code: codeOf(err, timedOut)}
+// judge decides by what the handler's error says, and else by the policy. cut is
+// the code of what has cut the attempt off, "" for nothing.
+func (p *RetryPolicy) judge(attempt, maxAttempts int, err error, cut Code) verdict {
+	v := verdict{state: Retrying, code: codeOf(err, cut)}
 	var d *directive
 	directed := errors.As(err, &d)
 	switch {
@@ -141,7 +148,7 @@ func (p *RetryPolicy) judge(attempt, maxAttempts int, err error, timedOut bool) 
 		v.state, v.delay = Scheduled, max(d.delay, 0)
 	case directed && d.kind == cancel:
 		v.state = Cancelled
-	case directed && d.kind == permanent, p.givesUpOn(v.code), attempt >= maxAttempts:
+	case directed && d.kind == permanent, p.givesUpOn(v.code), attempt >= maxAttempts, cut == CodeDeadline:
 		v.state = Dead
 	case directed && d.kind == retryAfter:
 		v.delay = max(d.delay, 0)
@@ -158,11 +165,22 @@ func (d *Definition) Judge(attempt int, err error) (State, Code) {
 	if err == nil {
 		return Succeeded, ""
 	}
-	v := d.Retry.judge(attempt, d.Retry.maxAttempts(), err, errors.Is(err, ErrTimeout))
+	v := d.Retry.judge(attempt, d.Retry.maxAttempts(), err, cutOff(err))
 	return v.state, v.code
 }
 
-func codeOf(err error, timedOut bool) Code {
+// cutOff is the code of what has ended a handler's context.
+func cutOff(cause error) Code {
+	switch {
+	case errors.Is(cause, ErrDeadline):
+		return CodeDeadline
+	case errors.Is(cause, ErrTimeout):
+		return CodeTimeout
+	}
+	return ""
+}
+
+func codeOf(err error, cut Code) Code {
 	var code Code
 	var panicked *PanicError
 	switch {
@@ -170,10 +188,8 @@ func codeOf(err error, timedOut bool) Code {
 		return code
 	case errors.As(err, &panicked):
 		return CodePanic
-	case timedOut:
-		return CodeTimeout
 	}
-	return ""
+	return cut
 }
 
 // attemptError is what is stored of a failed attempt. The database adds when.

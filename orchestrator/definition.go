@@ -167,8 +167,6 @@ func (d *Definition) onDuplicate() OnDuplicate {
 func (d *Definition) supported() error {
 	feature := ""
 	switch {
-	case d.Deadline > 0:
-		feature = "deadline"
 	case d.OnFinish != nil:
 		feature = "on_finish"
 	case d.onDuplicate() == Replace, d.onDuplicate() == Debounce:

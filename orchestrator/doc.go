@@ -51,8 +51,8 @@
 // # Errors
 //
 // To match with errors.Is: [ErrNotFound], [ErrDuplicate], [ErrLeaseLost],
-// [ErrUnknownTask], [ErrPayloadTooLarge], [ErrShutdown], [ErrTimeout], and every
-// [Code] a spec declares. With errors.As: [*ValidationError],
+// [ErrUnknownTask], [ErrPayloadTooLarge], [ErrShutdown], [ErrTimeout],
+// [ErrDeadline], and every [Code] a spec declares. With errors.As: [*ValidationError],
 // [*UnknownTaskError], [*DuplicateError], [*TaskError], [*PanicError].
 //
 // A handler ends its task by returning nil; says more about a failure by

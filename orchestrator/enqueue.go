@@ -238,7 +238,7 @@ func newTask(r *Request, t *store.NewTask) error {
 		return err
 	}
 	*t = store.NewTask{
-		Type: d.Name, Queue: d.queueName(), Sublane: d.sublane(), Priority: int16(d.Priority), TTL: d.TTL.Microseconds(),
+		Type: d.Name, Queue: d.queueName(), Sublane: d.sublane(), Priority: int16(d.Priority), TTL: d.TTL.Microseconds(), Deadline: d.Deadline.Microseconds(),
 		Payload: string(r.Payload), Key: r.IdempotencyKey, Window: d.window(),
 	}
 	if err := r.addTurns(t); err != nil {
@@ -259,6 +259,9 @@ func newTask(r *Request, t *store.NewTask) error {
 	t.Delay = max(o.delay, 0).Microseconds()
 	if o.ttl != nil {
 		t.TTL = o.ttl.Microseconds()
+	}
+	if o.deadline != nil {
+		t.Deadline = max(o.deadline.Microseconds(), 0)
 	}
 	if o.timeout != nil {
 		if t.Timeout = o.timeout.Milliseconds(); t.Timeout <= 0 {

@@ -82,7 +82,6 @@ func TestSpecBeyondTheEngineIsRefused(t *testing.T) {
 	t.Parallel()
 	client := orchestratortest.Client(t)
 	for want, change := range map[string]func(*orchestrator.Definition){
-		"declares deadline,": func(d *orchestrator.Definition) { d.Deadline = time.Hour },
 		"declares idempotency.on_duplicate: replace,": func(d *orchestrator.Definition) {
 			d.Idempotency = &orchestrator.Idempotency{OnDuplicate: orchestrator.Replace}
 		},

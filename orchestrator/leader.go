@@ -191,7 +191,7 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 		run   func(context.Context, store.Leadership, int) (int64, error)
 		batch int
 	}{
-		{w.expire, expireBatch}, {st.ForgetKeys, forgetBatch}, {w.forgetDead, deadsBatch}, {st.ForgetProgress, forgetBatch},
+		{w.expire, expireBatch}, {w.buryOverdue, expireBatch}, {st.ForgetKeys, forgetBatch}, {w.forgetDead, deadsBatch}, {st.ForgetProgress, forgetBatch},
 		{w.settleStray, strayBatch}, {st.ForgetSchedules, forgetBatch},
 	} {
 		for {
@@ -229,6 +229,17 @@ func (w *Worker) settleStray(ctx context.Context, l store.Leadership, limit int)
 		w.logger.Warn("handed over turns of groups and slots of limits whose tasks were not there any more", "turns", stray)
 	}
 	return int64(stray), err
+}
+
+// buryOverdue ends waiting tasks whose deadline has passed.
+func (w *Worker) buryOverdue(ctx context.Context, l store.Leadership, limit int) (int64, error) {
+	gone, h, err := w.client.store.BuryOverdue(ctx, l, limit, w.routes.contracts.Load().blocking)
+	w.handedOver(h)
+	n := w.countMoved(gone, telemetry.Dead)
+	if n > 0 {
+		w.logger.Error("tasks are dead: their deadlines passed before it was their turn", "tasks", n)
+	}
+	return int64(n), err
 }
 
 // countMoved counts tasks that the leader has ended.

@@ -40,6 +40,7 @@ type overrides struct {
 	maxAttempts int
 	timeout     *time.Duration
 	ttl         *time.Duration
+	deadline    *time.Duration
 	metadata    map[string]string
 }
 
@@ -93,6 +94,13 @@ func WithTimeout(d time.Duration) EnqueueOption {
 // retry, later than d after its run_at; 0 is never.
 func WithTTL(d time.Duration) EnqueueOption {
 	return func(r *Request) { r.overrides.ttl = &d }
+}
+
+// WithDeadline bounds all attempts of this task together, instead of the
+// declared deadline: after d from its run_at none is running and none starts,
+// and the task is dead with [CodeDeadline]. 0 is none.
+func WithDeadline(d time.Duration) EnqueueOption {
+	return func(r *Request) { r.overrides.deadline = &d }
 }
 
 // WithMetadata attaches strings that handlers, `orchestrator tasks show` and

@@ -49,7 +49,9 @@ type Claimed struct {
 	ScheduledFor time.Time
 	EnqueuedAt   time.Time
 	TimeToLive   time.Duration // until it expires, from the claim on; 0 is for ever, negative is expired
-	Contract     int32
+	// TimeToDeadline is until no attempt may run any more; as TimeToLive.
+	TimeToDeadline time.Duration
+	Contract       int32
 	LaneKey
 	Attempts    int16 // spent before this one
 	MaxAttempts int16 // 0: the contract's
@@ -99,11 +101,12 @@ FROM (VALUES (1)) AS one LEFT JOIN claimed c ON true`
 // What a statement that claims tasks t returns of them, and what [Claimed] is
 // made of, of rows c which may be missing.
 const (
-	claimedColumns = `t.id, t.run_at, t.scheduled_for, t.enqueued_at, t.expires_at, t.contract, t.queue, t.sublane, t.priority,
+	claimedColumns = `t.id, t.run_at, t.scheduled_for, t.enqueued_at, t.expires_at, t.deadline_at, t.contract, t.queue, t.sublane, t.priority,
     t.attempts, t.max_attempts, t.timeout_ms, t.suspect, t.group_key IS NOT NULL AS grouped, t.limit_slot IS NOT NULL AS limited,
     t.trace_parent, t.trace_state, t.errors -> -1 ->> 'trace' AS previous_trace, t.payload, t.metadata`
 	claimedValues = `now(), coalesce(c.id, 0), coalesce(c.run_at, now()), coalesce(c.scheduled_for, now()), coalesce(c.enqueued_at, now()),
     coalesce(ceil(extract(epoch FROM c.expires_at - now()) * 1000000)::bigint, 0),
+    coalesce(ceil(extract(epoch FROM c.deadline_at - now()) * 1000000)::bigint, 0),
     coalesce(c.contract, 0), coalesce(c.queue, ''), coalesce(c.sublane, ''), coalesce(c.priority, 0::smallint), coalesce(c.attempts, 0::smallint),
     coalesce(c.max_attempts, 0::smallint), coalesce(c.timeout_ms, 0), coalesce(c.suspect, false),
     coalesce(c.grouped, false), coalesce(c.limited, false),
@@ -112,11 +115,12 @@ const (
 
 // scanClaimed reads claimedValues, and what comes after them.
 func scanClaimed(rows Rows, t *Claimed, now *time.Time, more ...any) error {
-	var ttlMicro int64
-	err := rows.Scan(append([]any{now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &ttlMicro, &t.Contract, &t.Queue, &t.Sublane, &t.Priority,
+	var ttlMicro, deadlineMicro int64
+	err := rows.Scan(append([]any{now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &ttlMicro, &deadlineMicro, &t.Contract, &t.Queue, &t.Sublane, &t.Priority,
 		&t.Attempts, &t.MaxAttempts, &t.TimeoutMS, &t.Suspect, &t.Grouped, &t.Limited,
 		&t.TraceParent, &t.TraceState, &t.PreviousTrace, &t.Payload, &t.Metadata}, more...)...)
 	t.TimeToLive = time.Duration(ttlMicro) * time.Microsecond
+	t.TimeToDeadline = time.Duration(deadlineMicro) * time.Microsecond
 	return err
 }
 

@@ -19,6 +19,7 @@ type NewTask struct {
 	RunAt       int64         `json:"run_at"`       // microseconds since 1970; 0 is now
 	Delay       int64         `json:"delay"`        // microseconds after RunAt
 	TTL         int64         `json:"ttl"`          // microseconds after that; 0 is never
+	Deadline    int64         `json:"deadline"`     // as TTL, of all attempts together
 	Timeout     int64         `json:"timeout"`      // milliseconds; 0: the contract's; -1: none
 	MaxAttempts int16         `json:"max_attempts"` // 0: the contract's
 	Payload     string        `json:"payload"`
@@ -46,9 +47,10 @@ type Inserted struct {
 // run_at, and look far behind their cursors only once in hours.
 const insertFrom = `
 INSERT INTO orchestrator.tasks (
-    id, run_at, scheduled_for, expires_at, timeout_ms, contract, state, priority, max_attempts, queue,
+    id, run_at, scheduled_for, expires_at, deadline_at, timeout_ms, contract, state, priority, max_attempts, queue,
     sublane, group_key, limit_key, trace_parent, trace_state, payload, metadata)
 SELECT id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
+    CASE WHEN deadline > 0 THEN due + deadline * interval '1 microsecond' END,
     nullif(timeout, 0), contract, CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END,
     priority, nullif(max_attempts, 0::smallint), queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
     nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
@@ -73,9 +75,10 @@ taken AS (
     WHERE k.expires_at <= now()
     RETURNING task_type, key, task_id)
 INSERT INTO orchestrator.tasks (
-    id, run_at, scheduled_for, expires_at, timeout_ms, contract, state, priority, max_attempts, queue,
+    id, run_at, scheduled_for, expires_at, deadline_at, timeout_ms, contract, state, priority, max_attempts, queue,
     sublane, group_key, limit_key, trace_parent, trace_state, payload, metadata)
 SELECT taken.task_id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
+    CASE WHEN deadline > 0 THEN due + deadline * interval '1 microsecond' END,
     nullif(timeout, 0), contract, CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END,
     priority, nullif(max_attempts, 0::smallint), queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
     nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
@@ -90,18 +93,19 @@ RETURNING id, enqueued_at, (SELECT t.key FROM taken t WHERE t.task_id = id), (SE
 const inputArrays = `WITH input AS (
     SELECT nextval('orchestrator.task_id') AS id, x.*
     FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[])
+        $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+        $17::bigint[])
     WITH ORDINALITY AS x(contract, type, queue, priority, run_at, delay, ttl,
-        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, group_key, limit_key, ord)
+        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, group_key, limit_key, deadline, ord)
     ORDER BY x.ord)`
 
 const inputKeyedArrays = `WITH input AS MATERIALIZED (
     SELECT nextval('orchestrator.task_id') AS id, x.*
     FROM unnest($1::integer[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[],
         $8::bigint[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-        $16::text[], $17::text[], $18::bigint[])
+        $16::text[], $17::bigint[], $18::text[], $19::bigint[])
     WITH ORDINALITY AS x(contract, type, queue, priority, run_at, delay, ttl,
-        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, group_key, limit_key, key, "window", ord)
+        timeout, max_attempts, payload, metadata, trace_parent, trace_state, sublane, group_key, limit_key, deadline, key, "window", ord)
     ORDER BY x.ord)`
 
 // inputJSON is for database/sql, whose drivers do not all take arrays: one
@@ -110,9 +114,9 @@ const inputJSON = `WITH input AS MATERIALIZED (
     SELECT nextval('orchestrator.task_id') AS id, x.*
     FROM ROWS FROM (json_to_recordset($1::json) AS (contract integer, type text, queue text, priority smallint, run_at bigint,
         delay bigint, ttl bigint, timeout bigint, max_attempts smallint, payload text, metadata text,
-        trace_parent text, trace_state text, sublane text, group_key text, limit_key text, key text, "window" bigint)) WITH ORDINALITY
+        trace_parent text, trace_state text, sublane text, group_key text, limit_key text, deadline bigint, key text, "window" bigint)) WITH ORDINALITY
         AS x(contract, type, queue, priority, run_at, delay, ttl, timeout, max_attempts, payload, metadata,
-        trace_parent, trace_state, sublane, group_key, limit_key, key, "window", ord)
+        trace_parent, trace_state, sublane, group_key, limit_key, deadline, key, "window", ord)
     ORDER BY x.ord)`
 
 // keyHolders finds who has the keys that were taken. It must be a statement
@@ -370,6 +374,7 @@ func columns(tasks []NewTask) []any {
 		sublanes     = make([]string, n)
 		groups       = make([]string, n)
 		limits       = make([]string, n)
+		deadlines    = make([]int64, n)
 		keys         = make([]string, n)
 		windows      = make([]int64, n)
 	)
@@ -380,12 +385,12 @@ func columns(tasks []NewTask) []any {
 		timeouts[i], maxAttempts[i] = t.Timeout, t.MaxAttempts
 		payloads[i], metadata[i] = t.Payload, t.Metadata
 		traceParents[i], traceStates[i], sublanes[i] = t.TraceParent, t.TraceState, t.Sublane
-		groups[i], limits[i] = t.GroupKey, t.LimitKey
+		groups[i], limits[i], deadlines[i] = t.GroupKey, t.LimitKey, t.Deadline
 		keys[i], windows[i] = t.Key, t.WindowMicro
 	}
 	return []any{contracts, types, queues, priorities, runAts, delays, ttls, timeouts, maxAttempts,
-		payloads, metadata, traceParents, traceStates, sublanes, groups, limits, keys, windows}
+		payloads, metadata, traceParents, traceStates, sublanes, groups, limits, deadlines, keys, windows}
 }
 
 // plainColumns is how many columns there are without an idempotency key's.
-const plainColumns = 16
+const plainColumns = 17

@@ -15,7 +15,7 @@ type Outcome struct {
 	State    int16
 	Attempts int16
 	Result   []byte // JSON, nil for none
-	Code     string // of the last error
+	Code     string // of the last error, or why the task is dead
 	Message  string
 }
 
@@ -31,17 +31,18 @@ CROSS JOIN LATERAL (SELECT t.id, t.state FROM orchestrator.tasks t WHERE t.id = 
 const outcomes = `
 WITH x AS (SELECT * FROM unnest($1::bigint[]) AS x(id)),
 found AS (
-    SELECT t.id, t.contract, t.state, t.attempts, NULL::json AS result, t.errors
+    SELECT t.id, t.contract, t.state, t.attempts, NULL::json AS result, t.errors, NULL AS code
     FROM x CROSS JOIN LATERAL (SELECT * FROM orchestrator.tasks t WHERE t.id = x.id LIMIT 1) AS t
     UNION ALL
-    SELECT t.id, t.contract, t.state, t.attempts, t.result, t.errors
+    SELECT t.id, t.contract, t.state, t.attempts, t.result, t.errors, NULL
     FROM x CROSS JOIN LATERAL (
         SELECT * FROM orchestrator.tasks_finished t
         WHERE t.id = x.id AND t.keep_until >= $2 LIMIT 1) AS t
     UNION ALL
-    SELECT t.id, t.contract, 7::smallint, t.attempts, NULL, t.errors
+    SELECT t.id, t.contract, 7::smallint, t.attempts, NULL, t.errors, t.code
     FROM x CROSS JOIN LATERAL (SELECT * FROM orchestrator.tasks_dead t WHERE t.id = x.id LIMIT 1) AS t)
-SELECT f.id, c.task_type, f.state, f.attempts, f.result, coalesce(f.errors -> -1 ->> 'code', ''), coalesce(f.errors -> -1 ->> 'message', '')
+SELECT f.id, c.task_type, f.state, f.attempts, f.result, coalesce(f.code, f.errors -> -1 ->> 'code', ''),
+    coalesce(f.errors -> -1 ->> 'message', '')
 FROM found f JOIN orchestrator.task_contracts c ON c.id = f.contract`
 
 // Outcomes returns what is known of the tasks; one that is not in the database

@@ -134,12 +134,12 @@ FROM (
     UNION ALL
     SELECT e.id, ` + noClaimedColumns + `, 1::smallint, '' FROM ended e
     UNION ALL
-    SELECT p.id, NULL, NULL, NULL, NULL, NULL, p.queue, p.sublane, p.priority, ` + noClaimedAttempts + `, 2 + (p.state <> 0)::int, '' FROM promoted p
+    SELECT p.id, NULL, NULL, NULL, NULL, NULL, NULL, p.queue, p.sublane, p.priority, ` + noClaimedAttempts + `, 2 + (p.state <> 0)::int, '' FROM promoted p
     UNION ALL
     SELECT 0, ` + noClaimedColumns + `, CASE WHEN u.is_group THEN 4 ELSE 5 END, u.key FROM unsettled u) AS c`
 
 const (
-	noClaimedColumns  = `NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, ` + noClaimedAttempts
+	noClaimedColumns  = `NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, ` + noClaimedAttempts
 	noClaimedAttempts = `NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL`
 )
 

@@ -79,6 +79,44 @@ func (s *Store) end(ctx context.Context, tx pgx.Tx, statement string, args ...an
 	return all, h, err
 }
 
+// Overdue is the error of a task that waited until its deadline.
+const Overdue = "its deadline passed before it was its turn"
+
+// buryOverdue uses the index tasks_overdue: no attempt of these tasks may
+// start, so they need no worker to end. One that runs is its worker's to end. One
+// that has its group's turn may block the group; one that waits for it does not.
+const buryOverdue = `
+WITH due AS MATERIALIZED (
+    SELECT t.id FROM orchestrator.tasks t
+    WHERE t.state <> 1 AND t.deadline_at <= now() ORDER BY t.deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED),
+gone AS (
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM due)) 
+    RETURNING ` + deadColumnsOf + `, t.limit_slot, t.state <> 2 AND t.contract <> ALL ($2::integer[]) AS gives_turn,
+        t.state <> 2 AND t.contract = ANY ($2::integer[]) AS blocks),
+moved AS (
+` + insertDead + `
+SELECT ` + deadValues + `, g.attempts, orchestrator.add_error(g.errors,
+    jsonb_build_object('attempt', g.attempts, 'code', 'deadline', 'message', '` + Overdue + `')::text), 'deadline'
+FROM gone g),
+blocked AS (
+    UPDATE orchestrator.groups b SET blocked_by = g.id FROM gone g WHERE b.key = g.group_key AND g.blocks)` + endedByOthers
+
+// BuryOverdue moves at most limit waiting tasks whose deadline has passed to
+// the dead letters. blocking is as in [Store.Recover].
+func (s *Store) BuryOverdue(ctx context.Context, l Leadership, limit int, blocking []int32) (gone []Moved, h Handed, err error) {
+	if blocking == nil {
+		blocking = []int32{}
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if leads, err := s.leads(ctx, tx, l); err != nil || !leads {
+			return err
+		}
+		gone, h, err = s.end(ctx, tx, buryOverdue, limit, blocking)
+		return err
+	})
+	return gone, h, wrap("bury overdue tasks", err)
+}
+
 const forgetKeys = `
 DELETE FROM orchestrator.idempotency_keys k WHERE (k.task_type, k.key) IN (
     SELECT o.task_type, o.key FROM orchestrator.idempotency_keys o
