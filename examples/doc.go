@@ -2,6 +2,8 @@
 //
 //	quickstart      the first program: a task, its handler, its result
 //	transactional   a row and its task in one transaction, there and back
+//	demonstration   what a handler sees and does, retries, dead letters
+//	flow            groups: what runs in order and what runs side by side, on three workers
 //	stdlib-index    thousands of tasks on real input, with a report and proof
 //	observed        a module of its own: traces, metrics and logs on
 //	backup          pg_dump as a task: whole files, the newest few, no password to be seen

@@ -16,8 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +27,7 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/devpg"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/orchestratortest"
+	"github.com/task-orchestrator/task-orchestrator/tests/harness"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(orchestratortest.Main(m)) }
@@ -61,36 +60,19 @@ func program(t *testing.T, name string) string {
 type fixture struct {
 	url    string
 	client *orchestrator.Client
-	log    *lockedBuffer
+	log    *harness.Buffer
 	*backups
 }
 
 func newFixture(t *testing.T, pgDump string) *fixture {
 	t.Helper()
-	url, log := orchestratortest.DB(t), &lockedBuffer{}
+	url, log := orchestratortest.DB(t), &harness.Buffer{}
 	client, err := orchestrator.Open(t.Context(), url, orchestrator.ClientConfig{
 		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	return &fixture{url, client, log, &backups{url: url, dir: filepath.Join(t.TempDir(), "dumps"), pgDump: pgDump}}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func (f *fixture) mux() *orchestrator.Mux {
@@ -351,10 +333,7 @@ func TestStoppedWorkerEndsPgDump(t *testing.T) {
 	require.NoError(t, <-ended)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(child)))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return syscall.Kill(pid, 0) != nil || err == nil && strings.Contains(string(status), ") Z ")
-	}, time.Minute, time.Millisecond)
+	harness.AwaitGone(t, pid)
 	require.Empty(t, f.files(t))
 	info, err := f.client.TaskInfo(t.Context(), task.ID())
 	require.NoError(t, err)

@@ -26,6 +26,7 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/examples/devserver/tasks"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/orchestratortest"
+	"github.com/task-orchestrator/task-orchestrator/tests/harness"
 )
 
 // TestMain is the program itself when runMain is set.
@@ -51,33 +52,16 @@ func node(t *testing.T) {
 	}
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // fixture is a worker that knows some services.
 type fixture struct {
 	client *orchestrator.Client
-	log    *lockedBuffer
+	log    *harness.Buffer
 	stop   func() // the worker; waits for its end
 }
 
 func newFixture(t *testing.T, services map[string]service) *fixture {
 	t.Helper()
-	log := &lockedBuffer{}
+	log := &harness.Buffer{}
 	client := orchestratortest.Client(t, orchestrator.ClientConfig{Logger: slog.New(slog.NewTextHandler(log, nil))})
 	mux := orchestrator.NewMux()
 	tasks.Register(mux, &supervisor{services, patience, 10 * time.Millisecond, time.Millisecond, time.Hour})
@@ -146,15 +130,6 @@ func serverProcess(t *testing.T, port int) int {
 	return pid
 }
 
-// gone waits for a process to end. One that nobody has reaped yet has ended.
-func gone(t *testing.T, pid int) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return syscall.Kill(pid, 0) != nil || err == nil && strings.Contains(string(status), ") Z ")
-	}, patience, time.Millisecond)
-}
-
 // ended waits for a task's end.
 func ended(t *testing.T, f *fixture, id orchestrator.TaskID, want orchestrator.State) {
 	t.Helper()
@@ -182,12 +157,22 @@ func TestServiceIsStartedWatchedRestartedAndCancelled(t *testing.T) {
 	require.NotEqual(t, first, second)
 	require.Equal(t, "ok\n", get(t, port, "/health"))
 
+	// One at a time of each name.
+	next := f.start(t, tasks.ServiceRunPayload{Name: "web"})
+	info, err := f.client.TaskInfo(t.Context(), next.ID())
+	require.NoError(t, err)
+	require.Equal(t, orchestrator.Blocked, info.State)
 	state, err := f.client.Cancel(t.Context(), task.ID(), "enough")
 	require.NoError(t, err)
 	require.Equal(t, orchestrator.Running, state)
 	ended(t, f, task.ID(), orchestrator.Cancelled)
-	gone(t, second)
+	harness.AwaitGone(t, second)
 	require.Empty(t, get(t, port, "/"))
+	third := serverProcess(t, healthy(t, f.client, next.ID(), 0))
+	_, err = f.client.Cancel(t.Context(), next.ID(), "")
+	require.NoError(t, err)
+	ended(t, f, next.ID(), orchestrator.Cancelled)
+	harness.AwaitGone(t, third)
 
 	log := f.log.String()
 	require.Contains(t, log, fmt.Sprintf(`msg="listening on http://127.0.0.1:%d" task=%s type=service:run queue=services attempt=1`, port, task.ID()))
@@ -216,8 +201,8 @@ func TestServiceStopsWithItsWorkerAndIsGivenBack(t *testing.T) {
 	_, err := fmt.Sscan(get(t, port, "/"), &parent, &child)
 	require.NoError(t, err)
 	f.stop()
-	gone(t, parent)
-	gone(t, child)
+	harness.AwaitGone(t, parent)
+	harness.AwaitGone(t, child)
 	info, err := f.client.TaskInfo(t.Context(), task.ID())
 	require.NoError(t, err)
 	require.Equal(t, orchestrator.Ready, info.State)
@@ -286,11 +271,11 @@ func TestProgram(t *testing.T) {
 	require.ErrorContains(t, program(t.Context(), url, []string{"start", "web", "http"}, &id), `port "http": want a number`)
 
 	worker := exec.CommandContext(t.Context(), os.Args[0])
-	worker.Env = append(os.Environ(), runMain+"=1", "DATABASE_URL="+url)
+	worker.Env = append(os.Environ(), runMain+"=1", "DATABASE_URL="+url, "TMPDIR="+t.TempDir())
 	worker.Stderr = t.Output()
 	require.NoError(t, worker.Start())
 	pid := serverProcess(t, healthy(t, client, 1, 0))
 	require.NoError(t, worker.Process.Kill())
 	require.Error(t, worker.Wait())
-	gone(t, pid)
+	harness.AwaitGone(t, pid)
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/task-orchestrator/task-orchestrator/tests/harness"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,18 +41,6 @@ func script(ctx context.Context, t *testing.T, grace time.Duration, text string)
 	}
 }
 
-// gone waits for a process to end. One that nobody has reaped yet has ended.
-func gone(t *testing.T, pid int) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		if syscall.Kill(pid, 0) != nil {
-			return true
-		}
-		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-		return err == nil && strings.Contains(string(status), ") Z ")
-	}, time.Minute, time.Millisecond)
-}
-
 func TestCancelEndsTheWholeGroup(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -66,7 +56,7 @@ func TestCancelEndsTheWholeGroup(t *testing.T) {
 			pid := child()
 			cancel()
 			require.Error(t, Wait(cmd))
-			gone(t, pid)
+			harness.AwaitGone(t, pid)
 			require.ErrorIs(t, syscall.Kill(cmd.Process.Pid, 0), syscall.ESRCH)
 		})
 	}
@@ -88,7 +78,7 @@ func TestWhatIsLeftBehindIsKilled(t *testing.T) {
 	require.NoError(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	require.NoError(t, err)
-	gone(t, pid)
+	harness.AwaitGone(t, pid)
 }
 
 func TestFailuresAreTold(t *testing.T) {

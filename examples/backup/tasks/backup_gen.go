@@ -89,6 +89,7 @@ var BackupDatabase = orchestrator.TaskType[BackupDatabasePayload, BackupDatabase
 		Queue:         &queueBackup,
 		Timeout:       6 * time.Hour,
 		Retry:         orchestrator.RetryPolicy{MaxAttempts: 5, Backoff: "exponential", BaseDelay: time.Minute, MaxDelay: 30 * time.Minute, Multiplier: 2, Jitter: "full", GiveUpOn: []orchestrator.Code{BackupDatabasePgDumpMissing, BackupDatabasePgDumpTooOld}},
+		Concurrency:   &orchestrator.Concurrency{Total: 1},
 		Fingerprint:   "v1:2dde8289f5e4b95178254a1bde7c61d0",
 		PayloadSchema: schemaBackupDatabasePayload,
 		ResultSchema:  schemaBackupDatabaseResult,

@@ -20,12 +20,10 @@ func Register(m *orchestrator.Mux, h Handlers) {
 
 // The queues.
 const (
-	// Dumps are heavy, so one at a time on each worker.
 	QueueBackup  = "backup"
 	QueueDefault = "default"
 )
 
 var queueBackup = orchestrator.Queue{
-	Name:      QueueBackup,
-	PerWorker: 1,
+	Name: QueueBackup,
 }

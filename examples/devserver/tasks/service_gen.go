@@ -75,6 +75,8 @@ var ServiceRun = orchestrator.TaskType[ServiceRunPayload, ServiceRunResult]{
 		Name:          "service:run",
 		Queue:         &queueServices,
 		Retry:         orchestrator.RetryPolicy{MaxAttempts: 10, Backoff: "exponential", BaseDelay: 5 * time.Second, MaxDelay: 5 * time.Minute, Multiplier: 2, Jitter: "full", GiveUpOn: []orchestrator.Code{ServiceRunUnknownService}},
+		Group:         []string{"name"},
+		OnDead:        "skip",
 		Fingerprint:   "v1:5d72ff6e7f676cff6c14d511e8a7eba7",
 		PayloadSchema: schemaServiceRunPayload,
 		ResultSchema:  schemaServiceRunResult,
@@ -149,7 +151,8 @@ func LookupServiceRun(c *orchestrator.Client, id orchestrator.TaskID) orchestrat
 func addServiceRun(b *codec.Batch, p *ServiceRunPayload) {
 	w := codec.NewWriter("payload")
 	p.encode(w, codec.Item)
-	b.Add(w.Finish())
+	r := b.Add(w.Finish())
+	r.GroupKey = codec.Key(p.Name)
 }
 
 func encodeServiceRunPayload(p ServiceRunPayload) ([]byte, error) {
