@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,6 +130,35 @@ func TestScheduleEnqueuesATaskADueTime(t *testing.T) {
 			require.InDelta(t, len(all), family.GetMetric()[0].GetCounter().GetValue(), 0)
 		}
 	}
+}
+
+// The tasks of a schedule are in their payload's group, as any others are: with
+// overlap allow they wait for their turn.
+func TestScheduledTasksJoinTheirGroup(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	grouped := variant("test:grouped_report", func(d *orchestrator.Definition) {
+		d.PayloadSchema = `{"type": "object", "properties": {"account": {"type": "string"}}, "required": ["account"]}`
+		d.Group = []string{"account"}
+	})
+	var running, most atomic.Int32
+	mux := handle(grouped, func(context.Context, *orchestrator.Raw) ([]byte, error) {
+		now := running.Add(1)
+		defer running.Add(-1)
+		if now > most.Load() {
+			most.Store(now)
+		}
+		return nil, nil
+	})
+	mux.Schedule(orchestrator.Schedule{Name: "report", Task: grouped, Cron: "* * * * *", Payload: `{"account": "a"}`, Missed: "run_all", Overlap: "allow"})
+	startWorker(t, client, mux, quick)
+	awaitSchedule(t, client, "report", active)
+	putBack(t, client, "report", "100 minutes")
+	require.Eventually(t, func() bool { return count(t, client, "SELECT count(*) FROM orchestrator.tasks_finished") >= 100 }, 30*time.Second, 5*time.Millisecond)
+	require.Equal(t, int32(1), most.Load())
+	require.Equal(t, 1, count(t, client, "SELECT count(DISTINCT group_key) FROM orchestrator.tasks_finished"))
+	require.Zero(t, count(t, client, `SELECT count(*) FROM (
+		SELECT scheduled_for < lag(scheduled_for) OVER (ORDER BY claimed_at, id) AS before FROM orchestrator.tasks_finished) AS f WHERE before`), "in the order of their due times")
 }
 
 // What passed while no leader was there is made up for as the schedule says:
@@ -303,7 +333,16 @@ func TestPausedDueTimesAreSkipped(t *testing.T) {
 
 func TestDynamicSchedules(t *testing.T) {
 	t.Parallel()
-	client := orchestratortest.Client(t)
+	for name, config := range map[string]orchestrator.ClientConfig{"plain": {}, "pooler": {TransactionPooler: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testDynamicSchedules(t, orchestratortest.Client(t, config))
+		})
+	}
+}
+
+func testDynamicSchedules(t *testing.T, client *orchestrator.Client) {
+	t.Helper()
 	reminder := variant("test:reminder", func(d *orchestrator.Definition) {
 		d.PayloadSchema = `{"type": "object", "properties": {"customer": {"type": "integer"}, "token": {"type": "string", "x-sensitive": true}}, "required": ["customer"]}`
 	})

@@ -51,7 +51,6 @@ type Worker struct {
 	// leaderWanted says that nobody leads, or that there is something for the
 	// leader to do.
 	leaderWanted chan struct{}
-	leads        atomic.Bool                      // as the leader's goroutine saw it last
 	leading      atomic.Pointer[store.Leadership] // as the leader's goroutine saw it last; nil while another leads
 	metrics      sync.Map                         // [2]string{type, queue} -> *telemetry.TaskMetrics
 }
