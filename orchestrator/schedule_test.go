@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -466,10 +467,15 @@ func TestBrokenScheduleHoldsUpNobodyElse(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.DB().NewRaw("UPDATE orchestrator.schedules SET timezone = 'Mars/Olympus', next_at = now() - interval '1 hour'").Exec(t.Context())
 	require.NoError(t, err)
-	startWorker(t, client, scheduling(everySecond("second")), quick)
+	var lines logLines
+	config := quick
+	config.Logger = lines.logger(slog.LevelError)
+	stop := startWorker(t, client, scheduling(everySecond("second")), config)
 	first := awaitSchedule(t, client, "second", func(info orchestrator.ScheduleInfo) bool { return info.LastTask != 0 })
 	awaitSchedule(t, client, "second", func(info orchestrator.ScheduleInfo) bool { return info.LastTask > first.LastTask })
+	stop()
 	require.Zero(t, scheduleOf(t, client, "broken").LastTask)
+	require.Len(t, lines.said(t, "schedule cannot be fired; it is tried again in a minute"), 1, "it is put aside")
 }
 
 // A spec's schedule takes the place of a dynamic one of the same name.
