@@ -16,7 +16,8 @@ const DrainTimeout = time.Minute
 
 // Drain runs a worker until no task is left that could run: retries whose
 // delay is not over are waited for, tasks scheduled for later than
-// [DrainTimeout] are not. It fails the test when the worker does, or when
+// [DrainTimeout] are not. Schedules that mux declares fire when they are due, as
+// in any worker. It fails the test when the worker does, or when
 // tasks are left after DrainTimeout.
 func Drain(t testing.TB, client *orchestrator.Client, mux *orchestrator.Mux) {
 	t.Helper()
