@@ -242,6 +242,9 @@ type Status struct {
 	Now     time.Time      `json:"now"`
 	Queues  []QueueStatus  `json:"queues"`
 	Workers []WorkerStatus `json:"workers"`
+	// What people have changed at run time, and nothing else.
+	ChangedQueues []QueueInfo `json:"changed_queues,omitempty"`
+	ChangedTypes  []TypeInfo  `json:"changed_types,omitempty"`
 }
 
 // QueueStatus counts the tasks of one queue that have not finished. Queues are
@@ -327,7 +330,21 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 			status.addWorker(w)
 		}
 	}
-	return status, nil
+	return status, c.addChanges(ctx, &status)
+}
+
+func (c *Client) addChanges(ctx context.Context, s *Status) error {
+	queues, err := c.Queues(ctx)
+	if err != nil {
+		return err
+	}
+	types, err := c.Types(ctx)
+	if err != nil {
+		return err
+	}
+	s.ChangedQueues = slices.DeleteFunc(queues, func(q QueueInfo) bool { return q.PausedAt.IsZero() && !q.Changed })
+	s.ChangedTypes = slices.DeleteFunc(types, func(t TypeInfo) bool { return t.PausedAt.IsZero() && t.Policy == nil })
+	return nil
 }
 
 // FinishedCounts counts the finished tasks that are still kept, by state.

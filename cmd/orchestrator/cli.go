@@ -105,7 +105,8 @@ ORCHESTRATOR_SCHEMA names another schema than "orchestrator".`,
 	root.AddCommand(
 		c.initCommand(), c.generateCommand(), c.validateCommand(), c.explainCommand(),
 		c.devCommand(), c.migrateCommand(), c.enqueueCommand(),
-		c.statusCommand(), c.tasksCommand(), c.deadCommand(), c.schedulesCommand(),
+		c.statusCommand(), c.tasksCommand(), c.deadCommand(),
+		c.queuesCommand(), c.typesCommand(), c.policyCommand(), c.schedulesCommand(),
 		c.versionCommand(),
 	)
 	return root

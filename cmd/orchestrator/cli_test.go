@@ -10,21 +10,30 @@ import (
 func TestWrongCommandLines(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"bogus":                     `unknown command "bogus" for "orchestrator"`,
-		"tasks bogus":               `unknown command "bogus" for "orchestrator tasks"`,
-		"tasks show":                "missing ID",
-		"tasks show x":              "\"x\" is not a task id: want a number, as `orchestrator tasks list` prints it",
-		"tasks show -1":             "unknown shorthand flag: '1' in -1",
-		"tasks list --state happy":  `invalid argument "happy" for "--state" flag: no state "happy": want ready, scheduled, retrying, blocked, throttled, running, succeeded, dead, cancelled, expired`,
-		"enqueue":                   "missing TYPE",
-		"enqueue a b":               `unexpected argument "b"`,
-		"enqueue a --delay soon":    `invalid argument "soon" for "--delay" flag: want a duration such as 90s, 2h or 1d12h`,
-		"dead redrive":              "which dead letters? Give ids, or --type, --queue, --code or --since, or --all",
-		"dead purge --all --code x": "--all goes with no other choice",
-		"dead purge one":            "\"one\" is not a task id: want a number, as `orchestrator tasks list` prints it",
-		"generate --format yaml":    `invalid argument "yaml" for "--format" flag: want text or json`,
-		"dev go run .":              "put -- before the command: orchestrator dev -- go run .",
-		"status now":                `unexpected argument "now"`,
+		"bogus":                             `unknown command "bogus" for "orchestrator"`,
+		"tasks bogus":                       `unknown command "bogus" for "orchestrator tasks"`,
+		"tasks show":                        "missing ID",
+		"tasks show x":                      "\"x\" is not a task id: want a number, as `orchestrator tasks list` prints it",
+		"tasks show -1":                     "unknown shorthand flag: '1' in -1",
+		"tasks list --state happy":          `invalid argument "happy" for "--state" flag: no state "happy": want ready, scheduled, retrying, blocked, throttled, running, succeeded, dead, cancelled, expired`,
+		"enqueue":                           "missing TYPE",
+		"enqueue a b":                       `unexpected argument "b"`,
+		"enqueue a --delay soon":            `invalid argument "soon" for "--delay" flag: want a duration such as 90s, 2h or 1d12h`,
+		"dead redrive":                      "which dead letters? Give ids, or --type, --queue, --code or --since, or --all",
+		"dead purge --all --code x":         "--all goes with no other choice",
+		"dead purge one":                    "\"one\" is not a task id: want a number, as `orchestrator tasks list` prints it",
+		"generate --format yaml":            `invalid argument "yaml" for "--format" flag: want text or json`,
+		"dev go run .":                      "put -- before the command: orchestrator dev -- go run .",
+		"tasks cancel":                      "which tasks? Give ids, or --type, --queue, --code, --state or --since, or --all",
+		"tasks cancel 1 --all":              "give ids, or choose tasks by flags, not both",
+		"tasks cancel --state dead":         "tasks that are dead cannot be cancelled: want ready, scheduled, retrying, blocked, throttled, running",
+		"queues pause":                      "missing QUEUE",
+		"queues set mail":                   "set what? Give --per-worker or --total, of 1 or more",
+		"types resume":                      "missing TYPE",
+		"policy set a:b":                    "set what? Give settings such as timeout=2m",
+		"policy set a:b timeout=2m":         "for how long? Give --for, such as --for 2h",
+		"policy set a:b timeout=2 --for 2h": "policy setting timeout=2: want a duration such as 30s, 5m or 1d12h, or none",
+		"status now":                        `unexpected argument "now"`,
 	} {
 		got := terminal{}.run(t, fields(args)...)
 		require.Equal(t, exitUsage, got.status, args)
@@ -53,7 +62,8 @@ func TestCommandsWithoutADatabase(t *testing.T) {
 func TestHelpOfEveryCommand(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{"", "init", "generate", "validate", "explain", "dev", "migrate", "migrate up", "migrate down", "migrate status",
-		"migrate sql", "enqueue", "status", "tasks", "tasks list", "tasks show", "dead", "dead list", "dead redrive", "dead purge", "version"} {
+		"migrate sql", "enqueue", "status", "tasks", "tasks list", "tasks show", "tasks cancel", "queues", "queues list", "queues pause", "queues resume", "queues set",
+		"queues reset", "types", "types list", "types pause", "types resume", "policy", "policy set", "policy list", "policy clear", "dead", "dead list", "dead redrive", "dead purge", "version"} {
 		require.Contains(t, terminal{}.good(t, append(fields(args), "--help")...), "Usage:\n  orchestrator", args)
 	}
 	require.Contains(t, terminal{}.good(t), "Look and mend:")

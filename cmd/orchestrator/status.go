@@ -50,6 +50,7 @@ are kept: one by one, or by a sample when they take more than 40 MB.`,
 					return c.printJSON(status)
 				}
 				c.printQueues(status)
+				c.printChanges(status)
 				fmt.Fprintln(c.stdout)
 				c.printWorkers(status)
 				if tasks.shown {
@@ -87,6 +88,35 @@ func (c *cli) printQueues(s orchestrator.Status) {
 	if len(alone) > 0 {
 		fmt.Fprintf(c.stdout, "\nNo worker works %s: ready tasks wait there.\n", strings.Join(alone, ", "))
 	}
+}
+
+// printChanges tells what people have changed at run time, which somebody may
+// have forgotten.
+func (c *cli) printChanges(s orchestrator.Status) {
+	if len(s.ChangedQueues)+len(s.ChangedTypes) == 0 {
+		return
+	}
+	fmt.Fprintln(c.stdout, "\nChanged at run time:")
+	rows := newTable(c.stdout)
+	for _, q := range s.ChangedQueues {
+		name := "  queue " + q.Queue
+		if !q.PausedAt.IsZero() {
+			rows.row(name, pausedCell(s.Now, q.PausedAt))
+		}
+		if q.Changed {
+			rows.row(name, "per worker "+limitCell(q.PerWorker, q.Declared.PerWorker)+", total "+limitCell(q.Total, q.Declared.Total))
+		}
+	}
+	for _, t := range s.ChangedTypes {
+		name := "  type " + t.Type
+		if !t.PausedAt.IsZero() {
+			rows.row(name, pausedCell(s.Now, t.PausedAt))
+		}
+		if t.Policy != nil {
+			rows.row(name, t.Policy.String()+", ends "+age(s.Now, t.PolicyExpiresAt))
+		}
+	}
+	rows.flush()
 }
 
 func (c *cli) printWorkers(s orchestrator.Status) {

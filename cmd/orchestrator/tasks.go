@@ -14,9 +14,9 @@ import (
 func (c *cli) tasksCommand() *cobra.Command {
 	return subcommands(&cobra.Command{
 		Use:     "tasks",
-		Short:   "List tasks, or show one",
+		Short:   "List tasks, show one, or cancel them",
 		GroupID: groupLook,
-	}, c.tasksListCommand(), c.tasksShowCommand())
+	}, c.tasksListCommand(), c.tasksShowCommand(), c.tasksCancelCommand())
 }
 
 // taskID reads an id from the command line.
