@@ -22,6 +22,9 @@ Counted by queue is what has not finished: ready and running tasks, those
 scheduled for later, those waiting for a retry, for their group's turn (blocked)
 or for a slot of their concurrency limit (throttled), and dead letters.
 
+Below stands what people have changed at run time: what is paused, changed
+limits, overridden policies and when they end.
+
 With --tasks follow the newest tasks, finished ones too, with their states and
 retries, and then all tasks by state. Finished tasks are counted as long as they
 are kept: one by one, or by a sample when they take more than 40 MB.`,
