@@ -122,15 +122,15 @@ func TestSettingsOfUnknownNames(t *testing.T) {
 	enqueue(t, client, echo, `{}`)
 	enqueue(t, client, echo, `{}`, orchestrator.WithQueue("side"))
 
-	err := client.PauseQueue(ctx, "defualt")
+	err := client.PauseQueue(ctx, "defaults")
 	require.ErrorIs(t, err, orchestrator.ErrUnknownQueue)
-	require.EqualError(t, err, `orchestrator: unknown queue "defualt"; did you mean default?`)
+	require.EqualError(t, err, `orchestrator: unknown queue "defaults"; did you mean default?`)
 	require.ErrorContains(t, client.PauseQueue(ctx, "nothing_like_it"), "no worker works it")
 	require.NoError(t, client.PauseQueue(ctx, "side"), "a task waits in it")
 	err = client.PauseType(ctx, "test:ecko")
 	require.ErrorIs(t, err, orchestrator.ErrUnknownTask)
 	require.ErrorContains(t, err, "did you mean test:echo?")
-	require.ErrorIs(t, client.ResumeQueue(ctx, "defualt"), orchestrator.ErrUnknownQueue)
+	require.ErrorIs(t, client.ResumeQueue(ctx, "defaults"), orchestrator.ErrUnknownQueue)
 	require.ErrorContains(t, client.PauseQueue(ctx, ""), "Its name is empty")
 	require.Error(t, client.PauseQueue(ctx, "a\x00b", orchestrator.EvenUnknown()))
 

@@ -33,11 +33,13 @@ func (g *gauge) handle(ctx context.Context, task *orchestrator.Raw) ([]byte, err
 		g.ran++
 		g.mu.Unlock()
 	}()
+	var worked <-chan time.Time
 	if hold == nil {
-		time.Sleep(2 * time.Millisecond) // the work
-		return nil, nil
+		worked = time.After(2 * time.Millisecond)
 	}
 	select {
+	case <-worked:
+		return nil, nil
 	case <-hold:
 		return nil, nil
 	case <-ctx.Done():
