@@ -1,13 +1,16 @@
-// Backup dumps a PostgreSQL database with pg_dump, as a task: whole files only
+// Backup dumps a PostgreSQL database with pg_dump, every night, as a task: whole files only
 // (handler.go), the newest few of them kept (files.go), the password out of
 // sight (pgdump.go), what is wrong with pg_dump said by a code, and pg_dump
 // ended with everything it started when the task is cancelled or the worker
 // stops.
 //
-// Run it from the repository's root: once, at once, and as a worker.
+// Run it from the repository's root: once, at once; and as a worker, which dumps
+// when the schedule of tasks.yaml says so, or somebody else does meanwhile.
 //
 //	go run ./cmd/orchestrator dev -- go run ./examples/backup now
 //	go run ./cmd/orchestrator dev -- go run ./examples/backup
+//	go run ./cmd/orchestrator dev -- go run ./cmd/orchestrator schedules show nightly_backup
+//	go run ./cmd/orchestrator dev -- go run ./cmd/orchestrator schedules trigger nightly_backup
 //
 // The first prints:
 //

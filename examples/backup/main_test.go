@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"os"
@@ -366,6 +367,43 @@ func TestProgramBacksUpAtOnce(t *testing.T) {
 	require.Regexp(t, `^\S+/dumps/\w+-\d{8}T\d{6}\.\d{3}Z-1\.dump: \d+ bytes, sha256 [0-9a-f]{64}, took \S+s\n$`, out.String())
 	require.ErrorContains(t, run(t.Context(), f.url, f.backups, []string{"later"}, &out), "usage: backup [now]")
 	require.Len(t, f.files(t), 1)
+}
+
+// Nights in which no worker ran make one dump.
+func TestScheduleMakesUpForMissedNights(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, program(t, "pg_dump"))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, f.url, f.backups, nil, io.Discard) }()
+	var schedule orchestrator.ScheduleInfo
+	harness.Await(t, "the schedule", func() bool {
+		var err error
+		schedule, err = f.client.ScheduleInfo(t.Context(), "nightly_backup")
+		return err == nil && !schedule.NextAt.IsZero()
+	})
+	lisbon, err := time.LoadLocation("Europe/Lisbon")
+	require.NoError(t, err)
+	due := schedule.NextAt.In(lisbon)
+	require.Equal(t, "02:30", due.Format("15:04"))
+	execute(t, f.url, "UPDATE orchestrator.schedules SET next_at = next_at - interval '4 days'")
+	var all []orchestrator.TaskInfo
+	harness.Await(t, "a dump", func() bool {
+		all = all[:0]
+		for task, err := range f.client.Tasks(t.Context(), orchestrator.TaskFilter{}) {
+			require.NoError(t, err)
+			all = append(all, task)
+		}
+		return len(all) > 0 && all[0].State == orchestrator.Succeeded
+	})
+	require.Len(t, all, 1)
+	require.JSONEq(t, `{"keep": 14}`, string(all[0].Payload))
+	schedule, err = f.client.ScheduleInfo(t.Context(), "nightly_backup")
+	require.NoError(t, err)
+	require.True(t, schedule.NextAt.After(time.Now()), schedule.NextAt)
+	require.Len(t, f.files(t), 1)
+	stop()
+	require.NoError(t, <-ended)
 }
 
 func TestNamesThatAreUnfitForFiles(t *testing.T) {

@@ -114,9 +114,18 @@ type BackupDatabaseHandler interface {
 	HandleBackupDatabase(ctx context.Context, t *BackupDatabaseTask) (BackupDatabaseResult, error)
 }
 
-// RegisterBackupDatabase lets h work backup:database tasks.
+// RegisterBackupDatabase lets h work backup:database tasks and declares their schedules.
 func RegisterBackupDatabase(m *orchestrator.Mux, h BackupDatabaseHandler) {
 	codec.Register(m, BackupDatabase.Definition, h, handleBackupDatabase)
+	m.Schedule(orchestrator.Schedule{
+		Name:     ScheduleNightlyBackup,
+		Task:     BackupDatabase.Definition,
+		Cron:     "30 2 * * *",
+		Timezone: "Europe/Lisbon",
+		Payload:  `{"keep":14}`,
+		Missed:   "run_once",
+		Overlap:  "skip",
+	})
 }
 
 func handleBackupDatabase(ctx context.Context, h any, raw *orchestrator.Raw) ([]byte, error) {

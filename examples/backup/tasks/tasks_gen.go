@@ -18,6 +18,11 @@ func Register(m *orchestrator.Mux, h Handlers) {
 	RegisterBackup(m, h)
 }
 
+// The schedules.
+const (
+	ScheduleNightlyBackup = "nightly_backup"
+)
+
 // The queues.
 const (
 	QueueBackup  = "backup"
