@@ -6,7 +6,7 @@
 //	flow            groups: what runs in order and what runs side by side, on three workers
 //	stdlib-index    thousands of tasks on real input, with a report and proof
 //	observed        a module of its own: traces, metrics and logs on
-//	backup          pg_dump as a task: whole files, the newest few, no password to be seen
+//	backup          pg_dump every night: whole files, the newest few, no password to be seen
 //	devserver       a service that is to stay up: health, restarts, cancel
 //
 // Package process beside them runs programs for them.
