@@ -26,7 +26,8 @@ CREATE INDEX tasks_ready ON {{.Schema}}.tasks (queue, priority, run_at, id) WHER
 CREATE INDEX tasks_expiring ON {{.Schema}}.tasks (expires_at) WHERE state = 0 AND expires_at IS NOT NULL;
 
 ALTER TABLE {{.Schema}}.tasks_dead DROP COLUMN sublane;
-ALTER TABLE {{.Schema}}.task_contracts DROP COLUMN retention;
+ALTER TABLE {{.Schema}}.task_contracts
+    DROP COLUMN retention, DROP COLUMN webhook, DROP COLUMN webhook_states, DROP COLUMN webhook_contract;
 
 -- History is partitioned by the day on which tasks finished again.
 DROP FUNCTION {{.Schema}}.add_history_days(bigint[]);

@@ -145,6 +145,13 @@ CREATE INDEX schedules_due ON {{.Schema}}.schedules (next_at) WHERE paused_at IS
 -- How long finished tasks are kept: read when a task finishes.
 ALTER TABLE {{.Schema}}.task_contracts ADD COLUMN retention interval NOT NULL DEFAULT '7 days';
 
+-- Whom to tell when a task ends, in which states, and the contract of the tasks
+-- that do so. They are enqueued by the statements that end the task.
+ALTER TABLE {{.Schema}}.task_contracts
+    ADD COLUMN webhook          text,
+    ADD COLUMN webhook_states   smallint[],
+    ADD COLUMN webhook_contract integer;
+
 -- History is now partitioned by the day on which a row may go, so that each
 -- type has a retention of its own and rows still leave by dropping whole days.
 -- What is there already is kept for another week.

@@ -56,6 +56,15 @@ type WorkerConfig struct {
 	HTTPAddr string `env:"HTTP_ADDR"`
 	// HTTPPprof adds /debug/pprof/ there. HTTP_PPROF.
 	HTTPPprof bool `env:"HTTP_PPROF"`
+	// WebhookSecret signs what webhooks (on_finish in a spec) are told: whsec_
+	// and base64 of 24 to 64 bytes. Of two, with a space between them, each
+	// signs, so that one can replace the other. WEBHOOK_SECRET.
+	WebhookSecret string `env:"WEBHOOK_SECRET"`
+	// WebhookAllowPrivate lets webhooks be at addresses that are not public:
+	// true, or networks such as 10.0.0.0/8,fd00::/8. WEBHOOK_ALLOW_PRIVATE.
+	WebhookAllowPrivate string `env:"WEBHOOK_ALLOW_PRIVATE"`
+	// WebhookOff leaves deliveries to other workers. WEBHOOK_OFF.
+	WebhookOff bool `env:"WEBHOOK_OFF"`
 	// Logger is nil for the client's.
 	Logger *slog.Logger
 }
@@ -112,6 +121,9 @@ func (c WorkerConfig) withDefaults() (WorkerConfig, error) {
 		c.DeadRetention = 90 * 24 * time.Hour
 	case c.DeadRetention > 0 && c.DeadRetention < time.Minute:
 		errs = append(errs, fmt.Errorf("orchestrator: DEAD_RETENTION=%s: want at least 1m, or none to keep dead letters for ever", c.DeadRetention))
+	}
+	if _, _, err := c.webhooks(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.PoolSize < 0 {
 		errs = append(errs, fmt.Errorf("orchestrator: WORKER_POOL_SIZE=%d: want 1 or more, or nothing for the sum over the queues", c.PoolSize))

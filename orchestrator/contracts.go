@@ -25,7 +25,7 @@ func (c *Client) contractIDBy(ctx context.Context, d *Definition, find func(cont
 	if id, ok := c.contracts.ids.Load(d); ok {
 		return id.(int32), nil
 	}
-	contract, err := contractOf(d)
+	contract, err := c.contract(ctx, d, find)
 	if err != nil {
 		return 0, err
 	}
@@ -37,6 +37,19 @@ func (c *Client) contractIDBy(ctx context.Context, d *Definition, find func(cont
 	return id, nil
 }
 
+// contract is what is stored of d. The contract of deliveries is stored before
+// that of a task whose end they are to tell.
+func (c *Client) contract(
+	ctx context.Context, d *Definition, find func(context.Context, store.Contract) (int32, error),
+) (contract store.Contract, err error) {
+	if contract, err = contractOf(d); err != nil || contract.Webhook == "" {
+		return contract, err
+	}
+	contract.WebhookContract, err = c.contractIDBy(ctx, delivery, find)
+	return contract, err
+}
+
+// contractOf is contract without the id of another.
 func contractOf(d *Definition) (store.Contract, error) {
 	policy, err := json.Marshal(d)
 	if err != nil {
@@ -46,10 +59,14 @@ func contractOf(d *Definition) (store.Contract, error) {
 	if schema == "" {
 		schema = "{}"
 	}
-	return store.Contract{
+	contract := store.Contract{
 		Type: d.Name, Fingerprint: d.Fingerprint, Queue: d.queueName(), Priority: int16(d.Priority),
 		PayloadSchema: schema, ResultSchema: d.ResultSchema, Policy: string(policy), Retention: d.retention(),
-	}, nil
+	}
+	if d.OnFinish != nil {
+		contract.Webhook, contract.WebhookStates = d.OnFinish.Webhook, d.webhookStates()
+	}
+	return contract, nil
 }
 
 // definitionOf is the reverse of contractOf.

@@ -167,8 +167,6 @@ func (d *Definition) onDuplicate() OnDuplicate {
 func (d *Definition) supported() error {
 	feature := ""
 	switch {
-	case d.OnFinish != nil:
-		feature = "on_finish"
 	case d.onDuplicate() == Replace, d.onDuplicate() == Debounce:
 		feature = "idempotency.on_duplicate: " + string(d.onDuplicate())
 	}

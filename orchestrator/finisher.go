@@ -21,6 +21,17 @@ type outcome struct {
 	returned *store.Returned
 }
 
+// tells says whether a webhook is to be told of the outcome.
+func (o outcome) tells() bool {
+	switch {
+	case o.finished != nil:
+		return o.job.route.definition.tells(stateOf(o.finished.State))
+	case o.buried != nil:
+		return o.job.route.definition.tells(Dead)
+	}
+	return false
+}
+
 // finisher writes outcomes in batches: what ends while one batch is written
 // goes into the next.
 type finisher struct {
@@ -83,6 +94,7 @@ func (f *finisher) flush(batch []outcome) {
 		}
 	}
 	soonest := soonestRetry(returned) // now: write takes its batch apart
+	tells := slices.ContainsFunc(batch, (outcome).tells)
 	st := f.w.client.store
 	plain, turns := byTurns(finished)
 	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
@@ -106,6 +118,9 @@ func (f *finisher) flush(batch []outcome) {
 		}))
 	}
 	f.w.client.results.finished()
+	if tells {
+		f.w.client.wakeups.enqueued([]store.NewTask{{Queue: WebhookQueue}})
+	}
 	if len(returned) > 0 {
 		f.w.claimer.wakeAfter(soonest)
 	}
@@ -121,7 +136,7 @@ func (f *finisher) finishedRows(part []outcome) []store.Finished {
 	rows := make([]store.Finished, len(part))
 	for i, o := range part {
 		rows[i] = *o.finished
-		rows[i].Turn = f.w.turn(o.job)
+		rows[i].Turn, rows[i].Tell = f.w.turn(o.job), o.tells()
 	}
 	return rows
 }
@@ -131,6 +146,7 @@ func (f *finisher) buriedRows(part []outcome) []store.Buried {
 	for i, o := range part {
 		rows[i] = *o.buried
 		rows[i].Turn, rows[i].Block = f.w.turn(o.job), o.job.route.definition.blocks()
+		rows[i].Tell = o.tells()
 	}
 	return rows
 }

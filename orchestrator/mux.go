@@ -1,5 +1,7 @@
 package orchestrator
 
+import "strings"
+
 // Mux routes tasks to handlers by type. Register everything before the worker
 // starts; a Mux must not change afterwards.
 type Mux struct {
@@ -36,6 +38,9 @@ func (m *Mux) HandleFunc(name string, f HandlerFunc) { m.add(name, &route{handle
 func (m *Mux) Schedule(schedules ...Schedule) { m.schedules = append(m.schedules, schedules...) }
 
 func (m *Mux) add(name string, r *route) {
+	if strings.HasPrefix(name, enginePrefix) {
+		panic("orchestrator: task type " + name + ": names that begin with " + enginePrefix + " are the engine's own")
+	}
 	if _, taken := m.routes[name]; taken {
 		panic("orchestrator: task type " + name + " already has a handler")
 	}

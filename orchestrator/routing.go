@@ -57,7 +57,10 @@ type knownContracts struct {
 	slotsOf map[string]int16
 }
 
-func newRouting(ctx context.Context, client *Client, mux *Mux, queues []string, logger *slog.Logger) (*routing, error) {
+// newRouting asks deliveries for their handler if there are webhooks to tell.
+func newRouting(
+	ctx context.Context, client *Client, mux *Mux, queues []string, logger *slog.Logger, deliveries func() (Handler, error),
+) (*routing, error) {
 	if len(mux.routes) == 0 {
 		return nil, errors.New("orchestrator: the mux has no handlers: call the generated Register before the worker runs")
 	}
@@ -76,7 +79,37 @@ func newRouting(ctx context.Context, client *Client, mux *Mux, queues []string, 
 	if r.schedules, err = client.declareSchedules(ctx, mux.schedules); err != nil {
 		return nil, err
 	}
+	if r.tells() && deliveries != nil {
+		if err := r.deliver(ctx, queues, deliveries); err != nil {
+			return nil, err
+		}
+	}
 	return r, r.chooseQueues(queues)
+}
+
+// tells says whether a task that this worker runs has a webhook.
+func (r *routing) tells() bool {
+	for _, one := range r.contracts.Load().byID {
+		if one.definition.OnFinish != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// deliver adds the engine's own task type of deliveries. The mux's middleware
+// is for the tasks of the spec.
+func (r *routing) deliver(ctx context.Context, queues []string, deliveries func() (Handler, error)) error {
+	if len(queues) > 0 && !slices.Contains(queues, WebhookQueue) {
+		r.logger.Warn("this worker's queues leave out the deliveries to webhooks; they wait for another worker", "queue", WebhookQueue)
+		return nil
+	}
+	handler, err := deliveries()
+	if err != nil {
+		return err
+	}
+	r.byType[delivery.Name] = &route{definition: delivery, handler: handler}
+	return r.learn(ctx)
 }
 
 // learn stores the contracts of declared task types and reads which others
@@ -93,7 +126,7 @@ func (r *routing) learn(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		stored, err := contractOf(one.definition)
+		stored, err := r.client.contract(ctx, one.definition, r.client.store.ContractID)
 		if err != nil {
 			return err
 		}

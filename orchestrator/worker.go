@@ -46,8 +46,10 @@ type Worker struct {
 	pool     *pool
 	finisher *finisher
 	progress *progressLog
-	claimer  *claimer
-	control  *control
+	// deliverer is nil without webhooks.
+	deliverer *deliverer
+	claimer   *claimer
+	control   *control
 	// leaderWanted says that nobody leads, or that there is something for the
 	// leader to do.
 	leaderWanted chan struct{}
@@ -140,7 +142,7 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if err := w.client.migrated(ctx); err != nil {
 		return err
 	}
-	if w.routes, err = newRouting(ctx, w.client, w.mux, config.Queues, w.logger); err != nil {
+	if w.routes, err = newRouting(ctx, w.client, w.mux, config.Queues, w.logger, w.deliveries()); err != nil {
 		return err
 	}
 	// For the retentions of this mux; the leader sees to it from then on.
@@ -155,6 +157,17 @@ func (w *Worker) prepare(ctx context.Context) error {
 	w.claimer = newClaimer(w)
 	w.leaderWanted = make(chan struct{}, 1)
 	return w.control.load(ctx)
+}
+
+// deliveries makes the handler of deliveries, if this worker is to make any.
+func (w *Worker) deliveries() func() (Handler, error) {
+	if w.config.WebhookOff {
+		return nil
+	}
+	return func() (handler Handler, err error) {
+		w.deliverer, err = w.newDeliverer()
+		return w.deliverer, err
+	}
 }
 
 // abandonAfter is how long a cancelled handler may take to return before it is
@@ -181,6 +194,9 @@ func (w *Worker) drain(stopHandlers context.CancelCauseFunc) {
 	}
 	w.finisher.close()
 	w.progress.close()
+	if w.deliverer != nil {
+		w.deliverer.http.Close()
+	}
 }
 
 func waitFor(done <-chan struct{}, d time.Duration) bool {

@@ -1,7 +1,12 @@
 package spec
 
+import "strings"
+
 func (p *parser) task(r *reader, key, n *Node) {
 	name, ok := p.declared(r, key, taskName, taskWhat, maxTaskNameLength)
+	if ok && strings.HasPrefix(name.V, "orchestrator:") {
+		r.wrong(key, "begin it with another word", "names that begin with orchestrator: are the engine's own")
+	}
 	at := &reader{bag: r.bag, origin: "task"}
 	t := &Task{Name: name, Description: doc(r, key), Settings: &Settings{}}
 	own := []entry{

@@ -11,7 +11,7 @@ import (
 const moveCancelled = `,
 gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM chosen))
-    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot, t.state <> 2 AS gives_turn),
+    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot, t.state <> 2 AS gives_turn)` + tell + `5::smallint AS state, g.attempts FROM gone g` + tellTo + `,
 moved AS (
 ` + insertFinished + `
 SELECT ` + keptByContract + `, ` + finishedValues + `, 5, g.attempts, NULL,

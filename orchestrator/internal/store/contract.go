@@ -22,7 +22,12 @@ type Contract struct {
 	// Retention is how long finished tasks are kept. It is written with the
 	// contract, for the statements that end tasks without a worker.
 	Retention time.Duration
-	CreatedAt time.Time
+	// Webhook is told of tasks that end in one of WebhookStates, by a task of
+	// the contract WebhookContract; "": nobody is.
+	Webhook         string
+	WebhookStates   []int16
+	WebhookContract int32
+	CreatedAt       time.Time
 }
 
 const contractColumns = `id, task_type, fingerprint, queue, priority, payload_schema::text, coalesce(result_schema::text, ''), policy::text, created_at`
@@ -32,8 +37,10 @@ const findContract = `SELECT id FROM orchestrator.task_contracts WHERE task_type
 // addContract is tried only after findContract, because every try of an
 // INSERT ... ON CONFLICT draws a number.
 const addContract = `
-INSERT INTO orchestrator.task_contracts (task_type, fingerprint, queue, priority, payload_schema, result_schema, policy, retention)
-VALUES ($1, $2, $3, $4, $5::jsonb, nullif($6::text, '')::jsonb, $7::jsonb, $8 * interval '1 microsecond')
+INSERT INTO orchestrator.task_contracts (task_type, fingerprint, queue, priority, payload_schema, result_schema, policy, retention,
+    webhook, webhook_states, webhook_contract)
+VALUES ($1, $2, $3, $4, $5::jsonb, nullif($6::text, '')::jsonb, $7::jsonb, $8 * interval '1 microsecond',
+    nullif($9::text, ''), $10::smallint[], nullif($11::integer, 0))
 ON CONFLICT (task_type, fingerprint) DO NOTHING`
 
 // ContractID returns the id of a contract and stores the contract first if it
@@ -63,7 +70,7 @@ func (s *Store) contractID(ctx context.Context, db interface {
 			return id, wrap("find the contract of "+c.Type, err)
 		}
 		_, err = db.Exec(ctx, s.text(addContract), s.mode, c.Type, c.Fingerprint, c.Queue, c.Priority, c.PayloadSchema, c.ResultSchema, c.Policy,
-			c.Retention.Microseconds())
+			c.Retention.Microseconds(), c.Webhook, c.WebhookStates, c.WebhookContract)
 		if err != nil {
 			return 0, wrap("store the contract of "+c.Type, err)
 		}
@@ -73,15 +80,18 @@ func (s *Store) contractID(ctx context.Context, db interface {
 const updatePolicy = `
 UPDATE orchestrator.task_contracts
 SET queue = $2, priority = $3, policy = $4::jsonb, payload_schema = $5::jsonb, result_schema = nullif($6::text, '')::jsonb,
-    retention = $7 * interval '1 microsecond'
-WHERE id = $1 AND (queue, priority, policy, payload_schema, result_schema, retention)
-    IS DISTINCT FROM ($2, $3, $4::jsonb, $5::jsonb, nullif($6::text, '')::jsonb, $7 * interval '1 microsecond')`
+    retention = $7 * interval '1 microsecond', webhook = nullif($8::text, ''), webhook_states = $9::smallint[],
+    webhook_contract = nullif($10::integer, 0)
+WHERE id = $1 AND (queue, priority, policy, payload_schema, result_schema, retention, webhook, webhook_states, webhook_contract)
+    IS DISTINCT FROM ($2, $3, $4::jsonb, $5::jsonb, nullif($6::text, '')::jsonb, $7 * interval '1 microsecond',
+        nullif($8::text, ''), $9::smallint[], nullif($10::integer, 0))`
 
 // UpdatePolicy notes what does not enter the fingerprint, as the worker that
 // started last has it: the policy, by which the CLI enqueues, and of the
 // schemas descriptions and what is sensitive, by which it shows payloads.
 func (s *Store) UpdatePolicy(ctx context.Context, c Contract) error {
-	_, err := s.exec(ctx, updatePolicy, c.ID, c.Queue, c.Priority, c.Policy, c.PayloadSchema, c.ResultSchema, c.Retention.Microseconds())
+	_, err := s.exec(ctx, updatePolicy, c.ID, c.Queue, c.Priority, c.Policy, c.PayloadSchema, c.ResultSchema, c.Retention.Microseconds(),
+		c.Webhook, c.WebhookStates, c.WebhookContract)
 	return wrap("update the policy of "+c.Type, err)
 }
 

@@ -23,6 +23,7 @@ type Finished struct {
 	Result   string
 	Error    string // JSON object of the last error, or ""
 	Turn     Turn
+	Tell     bool // the webhook of the type, if it has one
 }
 
 // Buried is a task that ends in the dead letters.
@@ -35,6 +36,7 @@ type Buried struct {
 	// Block keeps the turn of the task's group until the dead letter is
 	// redriven or purged.
 	Block bool
+	Tell  bool // the webhook of the type, if it has one
 }
 
 // Returned is a task that goes back to the queue.
@@ -79,28 +81,37 @@ held AS MATERIALIZED (
 // quadratic in the thousand there are.
 const joinBack = `FROM gone g FULL JOIN x ON x.id = g.id WHERE coalesce(g.id, 0) <> 0`
 
-const finish = `
+const (
+	finish     = finishGone + finishInsert
+	finishTold = finishGone + tell + `x.state, x.attempts ` + joinBack + tellTo + finishInsert
+	finishGone = `
 WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::bigint[], $7::text[], $8::text[])
     AS x(id, worker, claim, state, attempts, kept, result, error)),` + held + `,
 gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held))
-    RETURNING ` + finishedColumnsOf + `)
+    RETURNING ` + finishedColumnsOf + `)`
+	finishInsert = `
 ` + insertFinished + `
 SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.state, x.attempts, nullif(x.result, '')::json,
     orchestrator.add_error(g.errors, x.error)
 ` + joinBack + `
 RETURNING id`
+)
 
 // finishTurns is finish for a batch in which tasks have turns or slots.
-const finishTurns = `
+const (
+	finishTurns     = finishTurnsGone + finishTurnsOver
+	finishTurnsTold = finishTurnsGone + tell + `x.state, x.attempts ` + joinBack + tellTo + finishTurnsOver
+	finishTurnsGone = `
 WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::bigint[], $7::text[], $8::text[],
         $9::smallint[], $10::smallint[])
     AS x(id, worker, claim, state, attempts, kept, result, error, direct, total)),` + held + `,
 gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held))
-    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot),
+    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot)`
+	finishTurnsOver = `,
 ended AS (
 ` + insertFinished + `
 SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.state, x.attempts, nullif(x.result, '')::json,
@@ -113,6 +124,7 @@ released AS MATERIALIZED (
 me AS MATERIALIZED (
     SELECT $11::bigint AS worker, $12::bigint AS claim, $13::integer AS known, $14::integer[] AS foreigners, $15::smallint = 1 AS floored),
 ` + handOver + handedOver
+)
 
 // The pieces of moving a row to history, shared with expiry.
 const (
@@ -127,26 +139,35 @@ const (
     g.queue, g.step, g.group_key, g.trace_parent, g.payload, g.metadata`
 )
 
-const bury = `
+const (
+	bury     = buryGone + buryInsert
+	buryTold = buryGone + tell + `7::smallint AS state, x.attempts ` + joinBack + tellTo + buryInsert
+	buryGone = `
 WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::text[], $6::text[])
     AS x(id, worker, claim, attempts, error, code)),` + held + `,
 gone AS (
-    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held)) RETURNING ` + deadColumnsOf + `)
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held)) RETURNING ` + deadColumnsOf + `)`
+	buryInsert = `
 ` + insertDead + `
 SELECT ` + deadValues + `, x.attempts, orchestrator.add_error(g.errors, x.error), nullif(x.code, '')
 ` + joinBack + `
 RETURNING id`
+)
 
 // buryTurns is bury for a batch in which tasks have turns or slots. A task that
 // blocks its group keeps the turn.
-const buryTurns = `
+const (
+	buryTurns     = buryTurnsGone + buryTurnsOver
+	buryTurnsTold = buryTurnsGone + tell + `7::smallint AS state, x.attempts ` + joinBack + tellTo + buryTurnsOver
+	buryTurnsGone = `
 WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::text[], $6::text[],
         $7::smallint[], $8::smallint[], $9::smallint[])
     AS x(id, worker, claim, attempts, error, code, direct, total, block)),` + held + `,
 gone AS (
-    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held)) RETURNING ` + deadColumnsOf + `, t.limit_slot),
+    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held)) RETURNING ` + deadColumnsOf + `, t.limit_slot)`
+	buryTurnsOver = `,
 ended AS (
 ` + insertDead + `
 SELECT ` + deadValues + `, x.attempts, orchestrator.add_error(g.errors, x.error), nullif(x.code, '')
@@ -162,6 +183,7 @@ released AS MATERIALIZED (
 me AS MATERIALIZED (
     SELECT $10::bigint AS worker, $11::bigint AS claim, $12::integer AS known, $13::integer[] AS foreigners, $14::smallint = 1 AS floored),
 ` + handOver + handedOver
+)
 
 // The pieces of moving a row to the dead letters, shared with lease recovery.
 const (
@@ -219,7 +241,11 @@ me AS MATERIALIZED (
 // Finish moves tasks to history and returns the ids of those whose fence held.
 // Batches must be sorted by id.
 func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
-	return s.ids(ctx, "finish", finish, finishArgs(batch)...)
+	statement := finish
+	if slices.ContainsFunc(batch, func(b Finished) bool { return b.Tell }) {
+		statement = finishTold
+	}
+	return s.ids(ctx, "finish", statement, finishArgs(batch)...)
 }
 
 // FinishTurns is [Store.Finish] for tasks that may have turns or slots, which
@@ -229,7 +255,11 @@ func (s *Store) FinishTurns(ctx context.Context, batch []Finished, taker Taker) 
 	for i, b := range batch {
 		turns.set(i, b.Turn)
 	}
-	return s.handed(ctx, "finish", finishTurns, finishArgs(batch), turns.args(), taker.args())
+	statement := finishTurns
+	if slices.ContainsFunc(batch, func(b Finished) bool { return b.Tell }) {
+		statement = finishTurnsTold
+	}
+	return s.handed(ctx, "finish", statement, finishArgs(batch), turns.args(), taker.args())
 }
 
 func finishArgs(batch []Finished) []any {
@@ -247,7 +277,11 @@ func finishArgs(batch []Finished) []any {
 // Bury moves tasks to the dead letters and returns the ids of those whose
 // fence held. Batches must be sorted by id.
 func (s *Store) Bury(ctx context.Context, batch []Buried) ([]int64, error) {
-	return s.ids(ctx, "bury", bury, buryArgs(batch)...)
+	statement := bury
+	if slices.ContainsFunc(batch, func(b Buried) bool { return b.Tell }) {
+		statement = buryTold
+	}
+	return s.ids(ctx, "bury", statement, buryArgs(batch)...)
 }
 
 // BuryTurns is [Store.Bury] for tasks that may have turns or slots, which it
@@ -260,7 +294,11 @@ func (s *Store) BuryTurns(ctx context.Context, batch []Buried, taker Taker) (Han
 			blocks[i] = 1
 		}
 	}
-	return s.handed(ctx, "bury", buryTurns, buryArgs(batch), append(turns.args(), blocks), taker.args())
+	statement := buryTurns
+	if slices.ContainsFunc(batch, func(b Buried) bool { return b.Tell }) {
+		statement = buryTurnsTold
+	}
+	return s.handed(ctx, "bury", statement, buryArgs(batch), append(turns.args(), blocks), taker.args())
 }
 
 func buryArgs(batch []Buried) []any {
@@ -367,7 +405,7 @@ func (s *Store) Holds(ctx context.Context, f Fence) (held bool, err error) {
 const completeIn = `
 WITH gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = $1 AND (t.worker_id, t.claim, t.state) IS NOT DISTINCT FROM ($2::bigint, $3::bigint, 1::smallint)
-    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot),
+    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot)` + tell + `4::smallint AS state, (g.attempts + 1)::smallint AS attempts FROM gone g` + tellTo + `,
 ended AS (
 ` + insertFinished + `
 SELECT now() + $5 * interval '1 microsecond', ` + finishedValues + `, 4, g.attempts + 1, nullif($4::text, '')::json, g.errors

@@ -96,7 +96,7 @@ WHERE t.id = ANY ($1::bigint[]) AND x.id = t.id`
 const buryLost = `
 WITH gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY ($1::bigint[])
-    RETURNING ` + deadColumnsOf + `, t.limit_slot, t.contract <> ALL ($2::integer[]) AS gives_turn),
+    RETURNING ` + deadColumnsOf + `, t.limit_slot, t.contract <> ALL ($2::integer[]) AS gives_turn)` + tell + `7::smallint AS state, (g.attempts + 1)::smallint AS attempts FROM gone g` + tellTo + `,
 moved AS (
 ` + insertDead + `
 SELECT ` + deadValues + `, g.attempts + 1, orchestrator.add_error(g.errors, ` + crashErrorOfG + `), 'crashed'

@@ -14,7 +14,7 @@ WITH due AS MATERIALIZED (
     WHERE t.state <> 1 AND t.expires_at <= now() ORDER BY t.expires_at LIMIT $1 FOR UPDATE SKIP LOCKED),
 gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM due))
-    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot, t.state <> 2 AS gives_turn),
+    RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot, t.state <> 2 AS gives_turn)` + tell + `6::smallint AS state, g.attempts FROM gone g` + tellTo + `,
 moved AS (
 ` + insertFinished + `
 SELECT ` + keptByContract + `, ` + finishedValues + `, 6, g.attempts, NULL, g.errors
@@ -92,7 +92,7 @@ WITH due AS MATERIALIZED (
 gone AS (
     DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM due)) 
     RETURNING ` + deadColumnsOf + `, t.limit_slot, t.state <> 2 AND t.contract <> ALL ($2::integer[]) AS gives_turn,
-        t.state <> 2 AND t.contract = ANY ($2::integer[]) AS blocks),
+        t.state <> 2 AND t.contract = ANY ($2::integer[]) AS blocks)` + tell + `7::smallint AS state, g.attempts FROM gone g` + tellTo + `,
 moved AS (
 ` + insertDead + `
 SELECT ` + deadValues + `, g.attempts, orchestrator.add_error(g.errors,
