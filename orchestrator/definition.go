@@ -1,10 +1,6 @@
 package orchestrator
 
-import (
-	"errors"
-	"fmt"
-	"time"
-)
+import "time"
 
 // TaskType ties a task's definition to the Go types of its payload P and its
 // result R. The generated code declares one variable per task; R is [None] for
@@ -108,8 +104,13 @@ type OnDuplicate string
 const (
 	Existing OnDuplicate = "existing" // return a handle to the first task
 	Reject   OnDuplicate = "reject"   // return a *DuplicateError
-	Replace  OnDuplicate = "replace"  // replace the waiting task's payload
-	Debounce OnDuplicate = "debounce" // push the waiting task's run_at
+	// Replace makes the task that has the key into the new one while it waits
+	// for its first attempt: all that the enqueue says, but for the id and when
+	// it runs. Once it has started, the new task is one of its own and takes
+	// the key, so that the newest payload is never lost.
+	Replace OnDuplicate = "replace"
+	// Debounce is Replace, and when it runs is what the last enqueue says.
+	Debounce OnDuplicate = "debounce"
 )
 
 // Schedule enqueues a task at the times of a cron expression. Generated code
@@ -161,19 +162,3 @@ func (d *Definition) onDuplicate() OnDuplicate {
 	}
 	return d.Idempotency.OnDuplicate
 }
-
-// supported refuses what the spec language has and the engine does not have
-// yet: a limit that is declared and not kept would be worse than none.
-func (d *Definition) supported() error {
-	feature := ""
-	switch {
-	case d.onDuplicate() == Replace, d.onDuplicate() == Debounce:
-		feature = "idempotency.on_duplicate: " + string(d.onDuplicate())
-	}
-	if feature != "" {
-		return fmt.Errorf("task %s declares %s, %w", d.Name, feature, errUnsupported)
-	}
-	return nil
-}
-
-var errUnsupported = errors.New("which this version of the engine does not support yet: remove it from tasks.yaml")

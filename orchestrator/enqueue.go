@@ -135,7 +135,11 @@ func (c *Client) insertKeyed(ctx context.Context, tasks []store.NewTask, accept 
 		return endOf(ctx)
 	}
 	defer func() { <-c.keyed }()
-	return c.store.InsertKeyed(ctx, tasks, accept)
+	h, err := c.store.InsertKeyed(ctx, tasks, accept)
+	if err == nil {
+		c.wakeups.tell(lanesHandedOver(h))
+	}
+	return err
 }
 
 // insertTimeout bounds one flush of the group commit, which runs under a
@@ -231,15 +235,13 @@ func newTasks(ctx context.Context, batch []Request, contractID func(context.Cont
 // newTask fills in everything but the contract.
 func newTask(r *Request, t *store.NewTask) error {
 	d, o := r.Definition, &r.overrides
-	if err := d.supported(); err != nil {
-		return err
-	}
 	if err := checkText(r.Payload); err != nil {
 		return err
 	}
 	*t = store.NewTask{
 		Type: d.Name, Queue: d.queueName(), Sublane: d.sublane(), Priority: int16(d.Priority), TTL: d.TTL.Microseconds(), Deadline: d.Deadline.Microseconds(),
 		Payload: string(r.Payload), Key: r.IdempotencyKey, Window: d.window(),
+		OnDuplicate: map[OnDuplicate]store.OnDuplicate{Replace: store.Replace, Debounce: store.Debounce}[d.onDuplicate()],
 	}
 	if err := r.addTurns(t); err != nil {
 		return err

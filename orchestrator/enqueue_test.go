@@ -78,21 +78,6 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	}
 }
 
-func TestSpecBeyondTheEngineIsRefused(t *testing.T) {
-	t.Parallel()
-	client := orchestratortest.Client(t)
-	for want, change := range map[string]func(*orchestrator.Definition){
-		"declares idempotency.on_duplicate: replace,": func(d *orchestrator.Definition) {
-			d.Idempotency = &orchestrator.Idempotency{OnDuplicate: orchestrator.Replace}
-		},
-	} {
-		d := variant("test:beyond", change)
-		require.ErrorContains(t, tryEnqueue(t.Context(), client, d, `{}`), want)
-		mux := handle(d, func(context.Context, *orchestrator.Raw) ([]byte, error) { return nil, nil })
-		require.ErrorContains(t, orchestrator.NewWorker(client, mux, orchestrator.WorkerConfig{}).Run(t.Context()), want)
-	}
-}
-
 func TestTaskLivesAndDiesWithTheTransaction(t *testing.T) {
 	t.Parallel()
 	client := orchestratortest.Client(t)

@@ -41,8 +41,8 @@ func (r TaskRef) ID() TaskID {
 	return r.id
 }
 
-// Existing tells whether the enqueue found its idempotency key taken and this
-// refers to the task that was there first.
+// Existing tells whether the enqueue found its idempotency key taken, and this
+// refers to the task that was there first, replaced or not.
 func (r TaskRef) Existing() bool { return r.taskRef != nil && r.existing }
 
 // Handle is a [TaskRef] that knows the type of the task's result.

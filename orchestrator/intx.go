@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
@@ -79,11 +80,13 @@ func (e *txEnqueuer) contractID(ctx context.Context, d *Definition) (int32, erro
 }
 
 func (e *txEnqueuer) insert(ctx context.Context, batch []Request, tasks []store.NewTask) ([]TaskRef, error) {
-	rows, err := e.client.store.InsertIn(ctx, e.tx, tasks)
+	rows, handed, err := e.client.store.InsertIn(ctx, e.tx, tasks)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.notify(ctx, tasks); err != nil {
+	lanes := lanesOf(tasks)
+	maps.Copy(lanes, lanesHandedOver(handed))
+	if err := e.notify(ctx, lanes); err != nil {
 		return nil, err
 	}
 	return e.client.refs(batch, rows)
@@ -91,8 +94,8 @@ func (e *txEnqueuer) insert(ctx context.Context, batch []Request, tasks []store.
 
 // notify tells workers once a lane and transaction; PostgreSQL delivers it
 // with the commit.
-func (e *txEnqueuer) notify(ctx context.Context, tasks []store.NewTask) error {
-	for lane := range lanesOf(tasks) {
+func (e *txEnqueuer) notify(ctx context.Context, lanes map[lane]struct{}) error {
+	for lane := range lanes {
 		name := lane.String()
 		if e.notified[name] {
 			continue

@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -118,9 +117,6 @@ func (r *routing) learn(ctx context.Context) error {
 	for _, one := range r.byType {
 		if one.definition == nil {
 			continue
-		}
-		if err := one.definition.supported(); err != nil {
-			return fmt.Errorf("orchestrator: %w", err)
 		}
 		id, err := r.client.contractID(ctx, one.definition)
 		if err != nil {

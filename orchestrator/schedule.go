@@ -72,9 +72,6 @@ func (c *Client) scheduleSpec(ctx context.Context, s Schedule) (store.ScheduleSp
 	if s.Task == nil {
 		return store.ScheduleSpec{}, errors.New("it has no Task")
 	}
-	if err := s.Task.supported(); err != nil {
-		return store.ScheduleSpec{}, err
-	}
 	stored, err := contractOf(s.Task)
 	if err != nil {
 		return store.ScheduleSpec{}, err

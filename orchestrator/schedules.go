@@ -172,9 +172,6 @@ func (c *Client) PutScheduleRaw(ctx context.Context, taskType string, s Schedule
 	if err != nil {
 		return failed(err)
 	}
-	if err := contract.definition.supported(); err != nil {
-		return failed(err)
-	}
 	spec, err := scheduleSpecOf(s, stored.ID, contract)
 	if err != nil {
 		return failed(err)

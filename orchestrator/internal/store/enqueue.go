@@ -31,13 +31,14 @@ type NewTask struct {
 	Key         string        `json:"key"`       // idempotency key; "" is none
 	Window      time.Duration `json:"-"`
 	WindowMicro int64         `json:"window"` // set by the store from Window
+	OnDuplicate OnDuplicate   `json:"-"`
 }
 
 // Inserted is the answer to a NewTask.
 type Inserted struct {
 	ID         int64
 	EnqueuedAt time.Time // zero when Existing
-	Existing   bool      // Key was taken; ID is the task that has it
+	Existing   bool      // Key was taken; ID is the task that has it, and that may have been replaced
 }
 
 // insertFrom turns rows of input into tasks, in input's order, so that ids
@@ -148,25 +149,28 @@ func (s *Store) Insert(ctx context.Context, tasks []NewTask) ([]Inserted, error)
 
 // InsertKeyed stores tasks, some or all with idempotency keys, in one
 // transaction, durable when it returns. An error of accept, which sees the
-// answers before they are committed, undoes the whole batch.
-func (s *Store) InsertKeyed(ctx context.Context, tasks []NewTask, accept func([]Inserted) error) error {
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		inserted, err := s.insertIn(ctx, arrayInserter{s, tx}, tasks)
-		if err != nil {
+// answers before they are committed, undoes the whole batch. It returns what
+// replaced tasks have handed over.
+func (s *Store) InsertKeyed(ctx context.Context, tasks []NewTask, accept func([]Inserted) error) (h Handed, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		var inserted []Inserted
+		if inserted, h, err = s.insertIn(ctx, arrayInserter{s, tx}, tasks); err != nil {
 			return err
 		}
 		return accept(inserted)
 	})
+	return h, err
 }
 
 // InsertIn stores tasks inside the caller's transaction.
-func (s *Store) InsertIn(ctx context.Context, tx Querier, tasks []NewTask) ([]Inserted, error) {
+func (s *Store) InsertIn(ctx context.Context, tx Querier, tasks []NewTask) ([]Inserted, Handed, error) {
 	return s.insertIn(ctx, jsonInserter{s, tx}, tasks)
 }
 
-// inserter runs the three statements of an insert in one transaction; one
+// inserter runs the statements of an insert in one transaction; one
 // implementation sends arrays, the other JSON.
 type inserter interface {
+	run(ctx context.Context, statement string, args ...any) (Rows, func(), error)
 	plain(ctx context.Context, tasks []NewTask) (Rows, func(), error)
 	keyed(ctx context.Context, tasks []NewTask) (Rows, func(), error)
 	holders(ctx context.Context, tasks []NewTask) (Rows, func(), error)
@@ -174,37 +178,53 @@ type inserter interface {
 
 type taskKey struct{ taskType, key string }
 
-func (s *Store) insertIn(ctx context.Context, in inserter, tasks []NewTask) ([]Inserted, error) {
+func (s *Store) insertIn(ctx context.Context, in inserter, tasks []NewTask) (all []Inserted, h Handed, err error) {
 	var plain, keyed []NewTask
-	first := map[taskKey]bool{} // a key may stand in a statement once
+	first := map[taskKey]int{} // a key may stand in a statement once
 	for _, task := range tasks {
 		k := taskKey{task.Type, task.Key}
-		switch {
-		case task.Key == "":
+		if task.Key == "" {
 			plain = append(plain, task)
-		case !first[k]:
-			first[k] = true
-			task.WindowMicro = task.Window.Microseconds()
-			keyed = append(keyed, task)
+			continue
 		}
+		task.WindowMicro = task.Window.Microseconds()
+		if at, again := first[k]; again {
+			keyed[at] = keyed[at].duplicate(task)
+			continue
+		}
+		first[k] = len(keyed)
+		keyed = append(keyed, task)
 	}
 	var plainDone []Inserted
 	if len(plain) > 0 {
 		rows, closeRows, err := in.plain(ctx, plain)
 		if err != nil {
-			return nil, err
+			return nil, h, err
 		}
 		defer closeRows()
 		if plainDone, err = scanInserted(rows, len(plain)); err != nil {
-			return nil, err
+			return nil, h, err
 		}
 		closeRows()
 	}
-	byKey, err := insertKeys(ctx, in, keyed)
+	byKey, h, err := insertKeys(ctx, in, keyed)
 	if err != nil {
-		return nil, err
+		return nil, h, err
 	}
-	return inOrder(tasks, plainDone, byKey), nil
+	return inOrder(tasks, plainDone, byKey), h, nil
+}
+
+// duplicate is what t becomes by another task of the same batch with its key.
+func (t NewTask) duplicate(by NewTask) NewTask {
+	switch by.OnDuplicate {
+	case Replace:
+		by.RunAt, by.Delay = t.RunAt, t.Delay
+		return by
+	case Debounce:
+		return by
+	default:
+		return t
+	}
 }
 
 // inOrder puts the answers back into the order of the request. The first task
@@ -225,23 +245,31 @@ func inOrder(tasks []NewTask, plain []Inserted, byKey map[taskKey]Inserted) []In
 	return all
 }
 
-func insertKeys(ctx context.Context, in inserter, keyed []NewTask) (map[taskKey]Inserted, error) {
-	byKey := make(map[taskKey]Inserted, len(keyed))
+func insertKeys(ctx context.Context, in inserter, keyed []NewTask) (byKey map[taskKey]Inserted, h Handed, err error) {
+	byKey = make(map[taskKey]Inserted, len(keyed))
+	var released []Released
 	for len(byKey) < len(keyed) {
 		missing := slices.DeleteFunc(slices.Clone(keyed), func(t NewTask) bool {
 			_, done := byKey[taskKey{t.Type, t.Key}]
 			return done
 		})
 		if err := takeKeys(ctx, in, missing, byKey); err != nil {
-			return nil, err
+			return nil, h, err
 		}
+		more, err := replaceHolders(ctx, in, missing, byKey)
+		if err != nil {
+			return nil, h, err
+		}
+		released = append(released, more...)
 		if err := findHolders(ctx, in, missing, byKey); err != nil {
-			return nil, err
+			return nil, h, err
 		}
 		// A holder that vanished between the two statements (its key expired
-		// and was swept) leaves its key missing: take it in another turn.
+		// and was swept) or that has started and is not to be replaced leaves
+		// its key missing: take it in another turn.
 	}
-	return byKey, nil
+	h, err = releaseIn(ctx, in, released)
+	return byKey, h, err
 }
 
 func takeKeys(ctx context.Context, in inserter, keyed []NewTask, byKey map[taskKey]Inserted) error {
@@ -264,7 +292,7 @@ func takeKeys(ctx context.Context, in inserter, keyed []NewTask, byKey map[taskK
 func findHolders(ctx context.Context, in inserter, keyed []NewTask, byKey map[taskKey]Inserted) error {
 	missing := slices.DeleteFunc(slices.Clone(keyed), func(t NewTask) bool {
 		_, done := byKey[taskKey{t.Type, t.Key}]
-		return done
+		return done || t.OnDuplicate != KeepFirst
 	})
 	if len(missing) == 0 {
 		return nil
@@ -316,24 +344,28 @@ type jsonInserter struct {
 	tx Querier
 }
 
-func (in jsonInserter) run(ctx context.Context, statement string, tasks []NewTask) (Rows, func(), error) {
+func (in jsonInserter) run(ctx context.Context, statement string, args ...any) (Rows, func(), error) {
+	return in.tx.Query(ctx, in.text(statement), args...)
+}
+
+func (in jsonInserter) runJSON(ctx context.Context, statement string, tasks []NewTask) (Rows, func(), error) {
 	input, err := json.Marshal(tasks)
 	if err != nil {
 		return nil, nil, err
 	}
-	return in.tx.Query(ctx, in.text(statement), string(input))
+	return in.run(ctx, statement, string(input))
 }
 
 func (in jsonInserter) plain(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
-	return in.run(ctx, inputJSON+insertFrom, tasks)
+	return in.runJSON(ctx, inputJSON+insertFrom, tasks)
 }
 
 func (in jsonInserter) keyed(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
-	return in.run(ctx, inputJSON+insertKeyedFrom, tasks)
+	return in.runJSON(ctx, inputJSON+insertKeyedFrom, tasks)
 }
 
 func (in jsonInserter) holders(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
-	return in.run(ctx, keyHoldersJSON, tasks)
+	return in.runJSON(ctx, keyHoldersJSON, tasks)
 }
 
 // scanInserted reads ids and times of n unkeyed rows. Ids come from one

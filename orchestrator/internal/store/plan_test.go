@@ -111,6 +111,7 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		{"finish and tell", finishTold, []any{ids, sevens, ones, small, small, ones, texts, texts}, []string{"tasks_pkey"}, true},
 		{"bury and tell", buryTold, []any{ids, sevens, ones, small, objects, texts}, []string{"tasks_pkey"}, true},
 		{"give back", giveBack, []any{ids[:ReturnChunk], sevens[:ReturnChunk], ones[:ReturnChunk], small[:ReturnChunk], ones[:ReturnChunk], texts[:ReturnChunk], texts[:ReturnChunk]}, []string{"tasks_pkey"}, false},
+		{"replace waiting", replaceWaiting, []any{`[{"contract": 1, "type": "t", "queue": "q", "key": "k", "payload": "{}"}]`, int16(2)}, []string{"tasks_pkey"}, true},
 		{"disown", disown, []any{7, 1}, []string{"tasks_running", "tasks_pkey"}, true},
 		{"mark started", markStarted, []any{1, 7, 1}, []string{"tasks_pkey"}, false},
 		{"progress", setProgress, []any{ids, sevens, ones, small, make([]int32, 1000), texts}, []string{"tasks_pkey"}, true},

@@ -292,7 +292,7 @@ func (s *Store) fireIn(ctx context.Context, tx pgx.Tx, names []string, firings [
 		tasks = append(tasks, one.Tasks...)
 	}
 	if len(tasks) > 0 {
-		inserted, err := s.insertIn(ctx, arrayInserter{s, tx}, tasks)
+		inserted, _, err := s.insertIn(ctx, arrayInserter{s, tx}, tasks)
 		if err != nil {
 			return nil, err
 		}
@@ -406,7 +406,7 @@ func (t *ScheduleTx) Contract(ctx context.Context, there *Schedule) (Contract, e
 
 // Trigger enqueues a task of the schedule beside its due times.
 func (t *ScheduleTx) Trigger(ctx context.Context, task NewTask) (Inserted, error) {
-	inserted, err := t.s.insertIn(ctx, arrayInserter{t.s, t.tx}, []NewTask{task})
+	inserted, _, err := t.s.insertIn(ctx, arrayInserter{t.s, t.tx}, []NewTask{task})
 	if err == nil {
 		_, err = t.tx.Exec(ctx, t.s.text(triggeredSchedule), t.s.mode, t.name, inserted[0].ID)
 	}

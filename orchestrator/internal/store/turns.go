@@ -261,20 +261,32 @@ FROM (VALUES (1)) AS one LEFT JOIN (SELECT s.run_at, s.id FROM seen s ORDER BY s
 // release hands over turns and slots that have no task any more. It comes in a
 // statement after the one that took the task or won the turn, and sees what was
 // committed in between.
-const release = `
+const release = releasedOf + `
+    FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[]) AS r(group_key, limit_key, slot, total)),
+` + releasedToNobody
+
+// releaseJSON is release with one argument, for a transaction of the caller's.
+const releaseJSON = releasedOf + `
+    FROM json_to_recordset($1::json) AS r(group_key text, limit_key text, slot smallint, total smallint)),
+` + releasedToNobody
+
+const (
+	releasedOf = `
 WITH released AS MATERIALIZED (
     SELECT 0::bigint AS id, nullif(r.group_key, '') AS group_key, nullif(r.limit_key, '') AS limit_key,
-        CASE WHEN r.limit_key <> '' THEN r.slot END AS limit_slot, r.total, false AS direct, ''::text AS queue, 0::smallint AS priority
-    FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[]) AS r(group_key, limit_key, slot, total)),
+        CASE WHEN r.limit_key <> '' THEN r.slot END AS limit_slot, CASE WHEN r.total = 0 THEN r.slot ELSE r.total END AS total,
+        false AS direct, ''::text AS queue, 0::smallint AS priority`
+	releasedToNobody = `
 ended AS (SELECT 0::bigint AS id WHERE false),
 ` + nobody + `,` + handOver + handedOver
+)
 
 // Released is the turn and the slot that a task had which is not there any more.
 type Released struct {
-	Group string // "": it had none
-	Limit string
-	Slot  int16
-	Total int16 // the limit on slots; 0: whatever it is, the slot is within it
+	Group string `json:"group_key"` // "": it had none
+	Limit string `json:"limit_key"`
+	Slot  int16  `json:"slot"`
+	Total int16  `json:"total"` // the limit on slots; 0: whatever it is, the slot is within it
 }
 
 // releaseTurns hands over the turns and slots of tasks that tx has ended.
@@ -286,9 +298,6 @@ func (s *Store) releaseTurns(ctx context.Context, tx pgx.Tx, released []Released
 	groups, limits, slots, totals := make([]string, n), make([]string, n), make([]int16, n), make([]int16, n)
 	for i, r := range released {
 		groups[i], limits[i], slots[i], totals[i] = r.Group, r.Limit, r.Slot, r.Total
-		if r.Total == 0 {
-			totals[i] = r.Slot
-		}
 	}
 	rows, err := tx.Query(ctx, s.text(release), s.mode, groups, limits, slots, totals)
 	if err != nil {
