@@ -62,3 +62,24 @@ func TestFairSharesAddUp(t *testing.T) {
 		}
 	})
 }
+
+// What was granted to a session that is lost starts nothing, whenever the
+// answer of the statement that granted it comes.
+func TestGrantsOfALostSessionAreWorthNothing(t *testing.T) {
+	t.Parallel()
+	w := &Worker{client: &Client{}, routes: &routing{queues: []*Queue{{Name: "q", PerWorker: 10, Total: 4}}}}
+	p := newPool(w)
+	require.Zero(t, p.queues["q"].limit(), "before the first grant")
+	first, second := &session{}, &session{}
+	p.grant(first, "q", 3)
+	require.Equal(t, 3, p.queues["q"].limit())
+	first.gone.Store(true)
+	p.drop(first)
+	require.Zero(t, p.queues["q"].limit())
+	p.grant(first, "q", 3)
+	require.Zero(t, p.queues["q"].limit())
+	p.grant(second, "q", 2)
+	require.Equal(t, 2, p.queues["q"].limit())
+	require.Zero(t, p.lower("q", 1))
+	require.Equal(t, 1, p.queues["q"].limit())
+}
