@@ -2,6 +2,7 @@ package orchestrator_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -27,19 +28,30 @@ func drain(b *testing.B, client *orchestrator.Client) time.Duration {
 // clock of the caller's.
 func drainBatches(b *testing.B, client *orchestrator.Client, size int, clock func() time.Duration) time.Duration {
 	b.Helper()
+	return drainOf(b, client, echo, drained, size, nil, clock)
+}
+
+// drainOf drains total tasks of d; groupOf names the group of each.
+func drainOf(
+	b *testing.B, client *orchestrator.Client, d *orchestrator.Definition, total, size int, groupOf func(i int) string, clock func() time.Duration,
+) time.Duration {
+	b.Helper()
 	batch := make([]orchestrator.Request, size)
-	for i := range batch {
-		batch[i] = orchestrator.Request{Definition: echo, Payload: []byte(`{"user_id": 1, "template": "welcome"}`)}
-	}
-	for range drained / len(batch) {
+	for from := 0; from < total; from += size {
+		for i := range batch {
+			batch[i] = orchestrator.Request{Definition: d, Payload: []byte(`{"user_id": 1, "template": "welcome"}`)}
+			if groupOf != nil {
+				batch[i].GroupKey = groupOf(from + i)
+			}
+		}
 		_, err := client.Enqueue(b.Context(), batch)
 		require.NoError(b, err)
 	}
 	var done atomic.Int64
 	all := make(chan struct{})
 	mux := orchestrator.NewMux()
-	mux.Handle(echo, orchestrator.HandlerFunc(func(context.Context, *orchestrator.Raw) ([]byte, error) {
-		if done.Add(1) == drained {
+	mux.Handle(d, orchestrator.HandlerFunc(func(context.Context, *orchestrator.Raw) ([]byte, error) {
+		if done.Add(1) == int64(total) {
 			close(all)
 		}
 		return nil, nil
@@ -81,6 +93,39 @@ func BenchmarkDrainBehindScheduled(b *testing.B) {
 	b.ReportMetric(median(rates), "tasks/s")
 	b.ReportMetric(median(ratesBehind), "behind-tasks/s")
 	b.ReportMetric(median(ratios), "ratio")
+}
+
+// BenchmarkDrainGroups compares draining 100,000 tasks without groups, over
+// 10,000 groups, and over 10 groups, in alternating rounds of one run. It
+// reports the rates and the medians of their ratios to the first.
+//
+//	go test ./orchestrator -run '^$' -bench DrainGroups -benchtime 3x -timeout 30m
+func BenchmarkDrainGroups(b *testing.B) {
+	const total = 100_000
+	grouped := ledger("")
+	client := orchestratortest.Client(b)
+	epoch := time.Now()
+	round := func(groups int) float64 {
+		d, groupOf := grouped, func(i int) string { return fmt.Sprintf("[%d]", i%groups) }
+		if groups == 0 {
+			d, groupOf = echo, nil
+		}
+		took := drainOf(b, client, d, total, 5000, groupOf, func() time.Duration { return time.Since(epoch) })
+		return total / took.Seconds()
+	}
+	round(0) // warm up
+	round(10_000)
+	var plain, many, hot, manyRatio, hotRatio []float64
+	for b.Loop() {
+		plain, many, hot = append(plain, round(0)), append(many, round(10_000)), append(hot, round(10))
+		last := len(plain) - 1
+		manyRatio, hotRatio = append(manyRatio, many[last]/plain[last]), append(hotRatio, hot[last]/plain[last])
+	}
+	b.ReportMetric(median(plain), "tasks/s")
+	b.ReportMetric(median(many), "10k-groups-tasks/s")
+	b.ReportMetric(median(manyRatio), "10k-groups-ratio")
+	b.ReportMetric(median(hot), "10-groups-tasks/s")
+	b.ReportMetric(median(hotRatio), "10-groups-ratio")
 }
 
 func median(values []float64) float64 {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/groupcommit"
@@ -43,7 +44,7 @@ type finisher struct {
 	// beside the group: a row that somebody keeps locked must not hold up
 	// everything else that ends.
 	stragglers sync.WaitGroup
-	unfloored  time.Time // when the next of a group was last looked for from the beginning
+	unfloored  atomic.Int64 // when the next of a group was last looked for from the beginning, in nanoseconds
 }
 
 func newFinisher(w *Worker) *finisher {
@@ -100,7 +101,7 @@ func (f *finisher) flush(batch []outcome) {
 	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
 		return st.Finish(ctx, f.finishedRows(part))
 	})
-	f.write(turns, f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
+	f.writeHalves(turns, f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
 		return st.FinishTurns(ctx, f.finishedRows(part), taker)
 	}))
 	plain, turns = byTurns(buried)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
@@ -102,13 +103,29 @@ func (w *Worker) settle(groups, limits []string) {
 const unflooredEvery = time.Second
 
 // floored tells whether the next tasks of groups are looked for above those
-// that have just ended. It belongs to the goroutine of flush.
+// that have just ended.
 func (f *finisher) floored() bool {
-	if time.Since(f.unfloored) < unflooredEvery {
-		return true
+	now, last := time.Now().UnixNano(), f.unfloored.Load()
+	return now-last < int64(unflooredEvery) || !f.unfloored.CompareAndSwap(last, now)
+}
+
+// halved is the size of a batch from which on its halves are written side by
+// side. A statement that hands over also claims, so where tasks without turns
+// keep two connections busy, one that claims and one that ends, these would
+// keep one.
+const halved = 256
+
+// writeHalves is write for a batch of tasks with turns. Each turn is one
+// task's, so the halves have nothing to do with each other.
+func (f *finisher) writeHalves(batch []outcome, run statement) {
+	if len(batch) < halved {
+		f.write(batch, run)
+		return
 	}
-	f.unfloored = time.Now()
-	return false
+	var other sync.WaitGroup
+	other.Go(func() { f.write(batch[:len(batch)/2], run) })
+	f.write(batch[len(batch)/2:], run)
+	other.Wait()
 }
 
 // handing wraps a statement that hands turns over. When its answer is lost, it

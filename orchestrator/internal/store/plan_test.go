@@ -146,6 +146,9 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 				require.False(t, n.Type == "Sort" && !hot.sorts, where)
 				return
 			}
+			if strings.HasPrefix(n.Alias, "w") && strings.HasSuffix(n.Type, "Scan") { // who waits for a turn or a slot
+				require.Contains(t, []string{"tasks_grouped", "tasks_limited"}, n.Index, where)
+			}
 			switch n.Type {
 			case "ModifyTable", "LockRows":
 			case "Bitmap Heap Scan":
@@ -162,6 +165,7 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 type planNode struct {
 	Type     string     `json:"Node Type"`
 	Relation string     `json:"Relation Name"`
+	Alias    string     `json:"Alias"`
 	Index    string     `json:"Index Name"`
 	Plans    []planNode `json:"Plans"`
 }

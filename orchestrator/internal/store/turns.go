@@ -48,13 +48,13 @@ heads AS MATERIALIZED (
     SELECT r.group_key, r.direct, r.queue, r.priority, coalesce(above.id, lowest.id) AS id
     FROM released r CROSS JOIN me
     LEFT JOIN LATERAL (
-        SELECT t.id FROM orchestrator.tasks t
-        WHERE me.floored AND t.group_key = r.group_key AND t.state = 2 AND t.id > r.id AND t.run_at <= now()
-        ORDER BY t.group_key, t.state, t.id LIMIT 1) AS above ON true
+        SELECT w.id FROM orchestrator.tasks w
+        WHERE me.floored AND ` + waitsAfter + ` (r.group_key, 2::smallint, r.id)
+        ORDER BY w.group_key, w.state, w.id LIMIT 1) AS above ON true
     LEFT JOIN LATERAL (
-        SELECT t.id FROM orchestrator.tasks t
-        WHERE above.id IS NULL AND t.group_key = r.group_key AND t.state = 2 AND t.run_at <= now()
-        ORDER BY t.group_key, t.state, t.id LIMIT 1) AS lowest ON true
+        SELECT w.id FROM orchestrator.tasks w
+        WHERE above.id IS NULL AND ` + waitsAfter + ` (r.group_key, 2::smallint, 0)
+        ORDER BY w.group_key, w.state, w.id LIMIT 1) AS lowest ON true
     WHERE r.group_key IS NOT NULL),
 settled AS MATERIALIZED (
     SELECT h.group_key, h.id AS head, n.id, n.limit_key IS NULL AND n.takeable AND h.direct AND n.queue = h.queue AND n.priority >= h.priority AS direct
@@ -70,10 +70,10 @@ takers AS MATERIALIZED (
     SELECT f.limit_key, f.limit_slot, n.id, n.takeable AND f.direct AND n.queue = f.queue AND n.priority >= f.priority AS direct
     FROM (SELECT limit_key, count(*) AS n FROM freed GROUP BY limit_key) AS k CROSS JOIN me
     CROSS JOIN LATERAL (
-        SELECT w.*, row_number() OVER () AS nth FROM (
-            SELECT t.id, t.queue, t.priority, ` + takeable + ` AS takeable FROM orchestrator.tasks t
-            WHERE t.limit_key = k.limit_key AND t.state = 3 AND t.run_at <= now()
-            ORDER BY t.limit_key, t.priority DESC, t.run_at, t.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS w) AS n
+        SELECT q.*, row_number() OVER () AS nth FROM (
+            SELECT w.id, w.queue, w.priority, ` + takeable + ` AS takeable FROM orchestrator.tasks w
+            WHERE w.limit_key = k.limit_key AND w.state = 3 AND w.run_at <= now()
+            ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS q) AS n
     JOIN freed f ON f.limit_key = k.limit_key AND f.nth = n.nth),
 taken AS (
     UPDATE orchestrator.tasks t
@@ -99,13 +99,19 @@ unsettled AS (
     SELECT k.limit_key, false FROM (SELECT limit_key, count(*) AS n FROM freed GROUP BY limit_key) AS k
     WHERE (SELECT count(*) FROM takers WHERE takers.limit_key = k.limit_key) < (
         SELECT count(*) FROM (
-            SELECT FROM orchestrator.tasks t WHERE t.limit_key = k.limit_key AND t.state = 3 AND t.run_at <= now()
-            ORDER BY t.limit_key, t.priority DESC, t.run_at, t.id LIMIT k.n) AS waiting))`
+            SELECT FROM orchestrator.tasks w WHERE w.limit_key = k.limit_key AND w.state = 3 AND w.run_at <= now()
+            ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n) AS waiting))`
+
+// waitsAfter is true of a task w that waits for its group's turn and comes after
+// a place in tasks_grouped, which follows. An equality of group_key would make
+// the order that of ids alone, and the planner walk the primary key, past the
+// tasks of all other groups.
+const waitsAfter = `w.group_key <= r.group_key AND w.state = 2 AND w.run_at <= now() AND (w.group_key, w.state, w.id) >`
 
 // takeable tells whether a worker may run a task without asking further: it
 // knows the contract, the type has no lane of its own with a rate limit, and the
 // task is not suspected of killing processes.
-const takeable = `(t.sublane = '' AND NOT t.suspect AND t.contract <= me.known AND t.contract <> ALL (me.foreigners))`
+const takeable = `(sublane = '' AND NOT suspect AND contract <= me.known AND contract <> ALL (me.foreigners))`
 
 // slotOfTaker is the slot that a task of takers gets. It goes by position in
 // two arrays because UPDATE has no join that the planner could not make a
@@ -415,8 +421,8 @@ WHERE NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = k.key AND
 const takeSlots = `
 WITH wanted AS MATERIALIZED (
     SELECT l.key, l.total, (SELECT count(*) FROM (
-        SELECT FROM orchestrator.tasks t WHERE t.limit_key = l.key AND t.state = 3 AND t.run_at <= now()
-        ORDER BY t.limit_key, t.priority DESC, t.run_at, t.id LIMIT l.total) AS waiting) AS n
+        SELECT FROM orchestrator.tasks w WHERE w.limit_key = l.key AND w.state = 3 AND w.run_at <= now()
+        ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT l.total) AS waiting) AS n
     FROM unnest($1::text[], $2::smallint[]) AS l(key, total))
 INSERT INTO orchestrator.slots (key, slot)
 SELECT w.key, free.slot FROM wanted w CROSS JOIN LATERAL (
