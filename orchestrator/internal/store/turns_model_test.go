@@ -33,7 +33,7 @@ func (m *turnsMachine) insert(t *rapid.T) {
 	for range rapid.IntRange(1, 4).Draw(t, "tasks") {
 		batch = append(batch, NewTask{
 			Contract: 1, Type: "t", Queue: "q", Payload: "{}",
-			GroupKey: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "group"),
+			GroupKey: rapid.SampledFrom([]string{"", "a", "a", "b"}).Draw(t, "group"),
 			LimitKey: rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "limit"),
 			Delay:    rapid.SampledFrom([]int64{0, 0, 3_600_000_000}).Draw(t, "delay"),
 		})
@@ -332,7 +332,7 @@ func TestTurnsAndSlotsStayWhereTheyBelong(t *testing.T) {
 		m.workers = []int64{m.register(t), m.register(t)}
 		m.insert(t)
 		t.Repeat(map[string]func(*rapid.T){
-			"insert": m.insert, "admit": m.admit, "admit again": m.admit, "due": m.due, "claim": m.claim, "claim more": m.claim,
+			"insert": m.insert, "insert more": m.insert, "admit": m.admit, "admit again": m.admit, "due": m.due, "claim": m.claim, "claim more": m.claim,
 			"finish": m.finish, "finish more": m.finish, "finish stale": m.finishStale, "bury": m.bury, "give back": m.giveBack,
 			"complete in": m.completeIn, "expire": m.expire, "cancel": m.cancel, "redrive": m.redrive, "purge": m.purge,
 			"crash": m.crash, "by hand": m.byHand, "settle": m.settle, "": m.check,
