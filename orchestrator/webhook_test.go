@@ -169,6 +169,9 @@ func TestWebhookIsToldOfChosenStatesAlone(t *testing.T) {
 		_, err := result(t, enqueue(t, client, d, `{}`))
 		require.NoError(t, err)
 	}
+	// What ends without its worker is asked of the contract.
+	_, err := client.Cancel(t.Context(), enqueue(t, client, d, `{}`, orchestrator.WithDelay(time.Hour)).ID(), "")
+	require.NoError(t, err)
 	dead := enqueue(t, client, d, `{"end": "dead"}`).ID()
 	comesTrue(t, func() bool { return deliveries(t, client, "finished") == 1 }, "the dead one is told")
 	require.Len(t, r.told(), 1)
