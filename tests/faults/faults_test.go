@@ -17,7 +17,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	harness.Main(m, map[string]harness.Program{"worker": workerProgram})
+	harness.Main(m, map[string]harness.Program{
+		"worker":  workerProgram,
+		"grouper": harness.JournalProgram(harness.Grouped, harness.GroupedLimited),
+		"limiter": limiterProgram,
+	})
 }
 
 // long skips a test that is not for every run.

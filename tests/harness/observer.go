@@ -121,6 +121,51 @@ func (o *Observer) requireDone(t testing.TB, ids []orchestrator.TaskID) {
 	require.Zero(t, Value[int](t, o, `SELECT count(*) FROM tasks_finished WHERE attempts NOT BETWEEN 1 AND 5`), "attempts out of bounds")
 }
 
+// RequireEachEndedOnce checks that each of ids, which are all that were ever
+// acknowledged, is finished or dead, once, and that nothing else is there.
+func (o *Observer) RequireEachEndedOnce(t testing.TB, ids []orchestrator.TaskID) {
+	t.Helper()
+	require.Zero(t, Value[int](t, o, `
+		SELECT count(*) FROM unnest($1::bigint[]) AS acknowledged(id)
+		FULL JOIN (SELECT id, count(*) AS n FROM all_tasks WHERE place <> 'live' GROUP BY id) AS ended USING (id)
+		WHERE acknowledged.id IS NULL OR n IS DISTINCT FROM 1`, ids), "lost, ended twice, or never enqueued")
+}
+
+// RequireTurns checks that at this moment, and so at any, the turns of groups
+// that are taken are those that live tasks have.
+func (o *Observer) RequireTurns(t testing.TB) {
+	t.Helper()
+	require.Empty(t, Value[string](t, o, `
+		SELECT coalesce(string_agg(format('turn of group %s: taken %s, tasks that have it: %s', key, g.key IS NOT NULL, coalesce(n, 0)), E'\n'), '')
+		FROM groups g FULL JOIN (
+			SELECT group_key AS key, count(*) AS n FROM tasks WHERE group_key IS NOT NULL AND state <> 2 GROUP BY group_key) AS t USING (key)
+		WHERE g.key IS NULL OR n IS DISTINCT FROM 1`))
+}
+
+// RequireSlots checks that at this moment, and so at any, the slots of limits
+// that are taken are those that live tasks have, and that none runs without.
+func (o *Observer) RequireSlots(t testing.TB) {
+	t.Helper()
+	require.Empty(t, Value[string](t, o, `
+		SELECT coalesce(string_agg(wrong, E'\n'), '') FROM (
+			SELECT format('slot %s of limit %s: taken %s, tasks that have it: %s', slot, key, s.key IS NOT NULL, coalesce(n, 0)) AS wrong
+			FROM slots s FULL JOIN (
+				SELECT limit_key AS key, limit_slot AS slot, count(*) AS n FROM tasks WHERE limit_slot IS NOT NULL GROUP BY limit_key, limit_slot
+			) AS t USING (key, slot)
+			WHERE s.key IS NULL OR n IS DISTINCT FROM 1
+			UNION ALL
+			SELECT format('task %s of limit %s in state %s has the slot %s', id, limit_key, state, limit_slot)
+			FROM tasks WHERE limit_key IS NOT NULL AND (state IN (0, 1)) <> (limit_slot IS NOT NULL)) AS all_wrong`))
+}
+
+// RequireNoTurns checks that no turn of a group and no slot of a limit is taken.
+func (o *Observer) RequireNoTurns(t testing.TB) {
+	t.Helper()
+	require.Zero(t, Value[int](t, o, `SELECT count(*) FROM groups`), "turns of groups")
+	require.Zero(t, Value[int](t, o, `SELECT count(*) FROM slots`), "slots of limits")
+	require.Zero(t, Value[int](t, o, `SELECT count(*) FROM tasks`), "live tasks")
+}
+
 // CutEverything ends every connection to the database but the observer's.
 func (o *Observer) CutEverything(ctx context.Context) error {
 	_, err := o.Pool.Exec(ctx, `

@@ -28,12 +28,50 @@ var (
 	// Limited is of a queue that runs four tasks at a time, on all workers
 	// together.
 	Limited = limited()
+	// Grouped runs one at a time per key, in the order of numbers.
+	Grouped = keyed("test:grouped", []string{"key"}, nil)
+	// GroupedLimited does too, and five at a time over all keys.
+	GroupedLimited = keyed("test:grouped_limited", []string{"key"}, &orchestrator.Concurrency{Total: 5})
+	// LimitedType runs four at a time.
+	LimitedType = keyed("test:limited_type", nil, &orchestrator.Concurrency{Total: 4})
+	// LimitedByKey runs three at a time per key.
+	LimitedByKey = keyed("test:limited_by_key", nil, &orchestrator.Concurrency{Total: 3, By: []string{"key"}})
 )
 
 func limited() *orchestrator.Definition {
 	d := definition("test:limited", time.Minute, nil)
 	d.Queue = &orchestrator.Queue{Name: "limited", PerWorker: 10, Total: 4}
 	return d
+}
+
+// keyed is a type whose payload is a [Numbered].
+func keyed(name string, group []string, limit *orchestrator.Concurrency) *orchestrator.Definition {
+	d := definition(name, time.Minute, nil)
+	d.Group, d.Concurrency = group, limit
+	return d
+}
+
+// Numbered is the payload of tasks with a group or a limit.
+type Numbered struct {
+	Key    string `json:"key"`
+	Number int    `json:"number"`
+}
+
+// Request is an enqueue of n as a task of d.
+func (n Numbered) Request(d *orchestrator.Definition, opts ...orchestrator.EnqueueOption) orchestrator.Request {
+	payload, err := json.Marshal(n)
+	if err != nil {
+		panic(err)
+	}
+	r := orchestrator.Request{Definition: d, Payload: payload}
+	if len(d.Group) > 0 {
+		r.GroupKey = fmt.Sprintf("[%q]", n.Key)
+	}
+	if d.Concurrency != nil && len(d.Concurrency.By) > 0 {
+		r.LimitKey = fmt.Sprintf("[%q]", n.Key)
+	}
+	r.Apply(opts)
+	return r
 }
 
 func definition(name string, timeout time.Duration, idempotency *orchestrator.Idempotency) *orchestrator.Definition {

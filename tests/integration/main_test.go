@@ -19,6 +19,8 @@ func TestMain(m *testing.M) {
 		"sleeper":   sleeperProgram,
 		"enqueuer":  enqueuerProgram,
 		"scheduler": schedulerProgram,
+		"grouper":   harness.JournalProgram(harness.Grouped, harness.GroupedLimited),
+		"limiter":   harness.JournalProgram(harness.LimitedType, harness.LimitedByKey),
 	})
 }
 
