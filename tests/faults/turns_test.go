@@ -46,11 +46,11 @@ func TestHundredThousandTasksOfGroups(t *testing.T) {
 	const tasks = groups*perGroup + hot*perHot
 	require.Len(t, ids, tasks)
 	for kill := range kills {
-		db.AwaitTrue(t, `SELECT count(*) < $1 FROM tasks`, tasks-kill*tasks/(kills+1))
+		awaitFewer(t, db, tasks-kill*tasks/(kills+1))
 		crew.KillOne(t)
 		db.RequireTurns(t)
 	}
-	drained(t, db)
+	awaitFewer(t, db, 1)
 	t.Logf("%d tasks of %d groups in %s, %d kills", len(ids), groups+hot, time.Since(began).Round(time.Second), kills)
 	db.RequireNoTurns(t)
 	crew.Stop(t)
@@ -81,12 +81,16 @@ func enqueue(t *testing.T, client *orchestrator.Client, batch []orchestrator.Req
 	return harness.IDs(refs)
 }
 
-// drained waits for as long as tasks end.
-func drained(t *testing.T, db *harness.Observer) {
+// awaitFewer returns when fewer than n tasks are live. It waits for as long as
+// tasks end.
+func awaitFewer(t *testing.T, db *harness.Observer, n int) {
 	t.Helper()
-	const live = `SELECT count(*) FROM tasks`
-	for left := harness.Value[int](t, db, live); left > 0; left = harness.Value[int](t, db, live) {
-		db.AwaitTrue(t, `SELECT count(*) < $1 FROM tasks`, max(left-5000, 1))
+	for {
+		left := harness.Value[int](t, db, `SELECT count(*) FROM tasks`)
+		if left < n {
+			return
+		}
+		db.AwaitTrue(t, `SELECT count(*) < $1 FROM tasks`, max(left-1000, n))
 	}
 }
 
@@ -176,12 +180,12 @@ func TestNoSlotLeaksInAMillionTasks(t *testing.T) {
 		}
 		cancel(orchestrator.TaskFilter{IDs: picked}) // some wait, some run, some have ended
 		cancel(orchestrator.TaskFilter{States: []orchestrator.State{orchestrator.Running}})
-		db.AwaitTrue(t, `SELECT count(*) < $1 FROM tasks`, perRound/2)
+		awaitFewer(t, db, perRound/2)
 		crew.KillOne(t)
 		db.RequireSlots(t)
 		t.Logf("round %d after %s", round, time.Since(began).Round(time.Second))
 	}
-	drained(t, db)
+	awaitFewer(t, db, 1)
 	t.Logf("%d tasks in %s, %d kills", number, time.Since(began).Round(time.Second), rounds)
 	db.RequireNoTurns(t)
 	crew.Stop(t)

@@ -36,7 +36,7 @@ func enqueueInRounds(t *testing.T, db *harness.Observer, client *orchestrator.Cl
 // of their enqueues, and all of them do.
 func TestGroupsKeepTheirOrderWhenWorkersAreKilled(t *testing.T) {
 	t.Parallel()
-	const rounds, groups, hot, inHot = 4, 100, 3, 20
+	const rounds, groups, hot, inHot = 3, 100, 3, 20
 	url := orchestratortest.DB(t)
 	db, client := harness.Observe(t, url), harness.Open(t, url)
 	crew := harness.StartCrew(t, db, 3, "grouper", url)
@@ -83,7 +83,7 @@ func TestGroupsKeepTheirOrderWhenWorkersAreKilled(t *testing.T) {
 // no slot is lost.
 func TestLimitsHoldWhenWorkersAreKilled(t *testing.T) {
 	t.Parallel()
-	const rounds, keys, perKey, perType = 4, 5, 40, 100
+	const rounds, keys, perKey, perType = 3, 5, 40, 100
 	url := orchestratortest.DB(t)
 	db, client := harness.Observe(t, url), harness.Open(t, url)
 	crew := harness.StartCrew(t, db, 3, "limiter", url)
