@@ -21,12 +21,12 @@ gone AS (
 unasked AS (
     DELETE FROM orchestrator.cancel_requests r WHERE r.task_id = ANY (ARRAY(SELECT id FROM chosen))),
 unblocked AS (
-    UPDATE orchestrator.groups g SET blocked_by = NULL FROM gone d WHERE g.key = d.group_key AND g.blocked_by = d.id RETURNING g.key)
+    UPDATE orchestrator.groups g SET blocked_by = NULL FROM gone d WHERE g.key = d.group_key AND g.blocked_by = d.id RETURNING d.id)
 INSERT INTO orchestrator.tasks (
     id, run_at, scheduled_for, enqueued_at, run_id, timeout_ms, contract, state, priority, max_attempts,
     queue, sublane, step, group_key, limit_key, trace_parent, trace_state, payload, metadata, errors)
 SELECT g.id, now(), g.scheduled_for, g.enqueued_at, g.run_id, g.timeout_ms, g.contract, CASE
-        WHEN g.group_key IS NOT NULL AND g.group_key <> ALL (ARRAY(SELECT key FROM unblocked)) THEN 2
+        WHEN g.group_key IS NOT NULL AND g.id <> ALL (ARRAY(SELECT id FROM unblocked)) THEN 2
         WHEN g.limit_key IS NOT NULL THEN 3
         ELSE 0 END,
     g.priority, g.max_attempts,

@@ -15,12 +15,12 @@ import (
 // checks after each that turns and slots are exactly where they belong.
 type turnsMachine struct {
 	*Store
-	workers  []int64
-	claims   int64
-	held     map[int64]Fence // claims that hold, by task
-	stale    []Fence
-	started  map[string]int64 // by group: the highest task that was ever claimed
-	redriven map[int64]bool   // they start next, whatever their ids
+	workers []int64
+	claims  int64
+	held    map[int64]Fence // claims that hold, by task
+	stale   []Fence
+	started map[string]int64 // by group: the highest task that was ever claimed
+	late    map[int64]bool   // may start after higher ids: delayed, redriven, or come from another group
 }
 
 const (
@@ -38,7 +38,31 @@ func (m *turnsMachine) insert(t *rapid.T) {
 			Delay:    rapid.SampledFrom([]int64{0, 0, 3_600_000_000}).Draw(t, "delay"),
 		})
 	}
-	_, err := m.Insert(t.Context(), batch)
+	rows, err := m.Insert(t.Context(), batch)
+	require.NoError(t, err)
+	for i, row := range rows {
+		m.late[row.ID] = batch[i].Delay > 0
+	}
+}
+
+// replace enqueues by keys; a task that waits and gets another group comes there
+// with its old id, as a redriven one does.
+func (m *turnsMachine) replace(t *rapid.T) {
+	var batch []NewTask
+	for _, key := range []string{"k", "l"} {
+		batch = append(batch, NewTask{
+			Contract: 1, Type: "t", Queue: "q", Payload: "{}", Key: key, Window: time.Hour,
+			OnDuplicate: rapid.SampledFrom([]OnDuplicate{KeepFirst, Replace, Debounce}).Draw(t, "on duplicate"),
+			GroupKey:    rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "group"),
+			LimitKey:    rapid.SampledFrom([]string{"", "x", "y"}).Draw(t, "limit"),
+		})
+	}
+	_, err := m.InsertKeyed(t.Context(), batch, func(all []Inserted) error {
+		for _, one := range all {
+			m.late[one.ID] = m.late[one.ID] || one.Existing
+		}
+		return nil
+	})
 	require.NoError(t, err)
 }
 
@@ -77,7 +101,7 @@ func (m *turnsMachine) took(t *rapid.T, tasks []Claimed, worker, claim int64) {
 			continue
 		}
 		group := value[string](t, m, `SELECT group_key FROM orchestrator.tasks WHERE id = $1`, task.ID)
-		require.True(t, m.redriven[task.ID] || task.ID >= m.started[group], "task %d of group %s after %d", task.ID, group, m.started[group])
+		require.True(t, m.late[task.ID] || task.ID >= m.started[group], "task %d of group %s after %d", task.ID, group, m.started[group])
 		m.started[group] = max(m.started[group], task.ID)
 	}
 }
@@ -207,6 +231,14 @@ func (m *turnsMachine) expire(t *rapid.T) {
 	require.NoError(t, err)
 }
 
+func (m *turnsMachine) overdue(t *rapid.T) {
+	ids := m.ids(t, `SELECT id FROM orchestrator.tasks WHERE state <> 1 ORDER BY id`)
+	_, err := m.pool.Exec(t.Context(), `UPDATE orchestrator.tasks SET deadline_at = now() WHERE id = ANY ($1)`, ids)
+	require.NoError(t, err)
+	_, _, err = m.BuryOverdue(t.Context(), m.lead(t), 100, rapid.SampledFrom([][]int32{{}, {1}}).Draw(t, "blocking"))
+	require.NoError(t, err)
+}
+
 func (m *turnsMachine) cancel(t *rapid.T) {
 	ids := m.ids(t, `SELECT id FROM orchestrator.tasks WHERE state <> 1 ORDER BY id`)
 	_, _, _, err := m.CancelBatch(t.Context(), ids, "no more", true, false)
@@ -217,7 +249,7 @@ func (m *turnsMachine) redrive(t *rapid.T) {
 	back, err := m.Redrive(t.Context(), m.ids(t, `SELECT id FROM orchestrator.tasks_dead ORDER BY id`))
 	require.NoError(t, err)
 	for _, one := range back {
-		m.redriven[one.ID] = true
+		m.late[one.ID] = true
 	}
 }
 
@@ -326,15 +358,15 @@ func TestTurnsAndSlotsStayWhereTheyBelong(t *testing.T) {
 	require.NoError(t, err)
 	rapid.Check(t, func(t *rapid.T) {
 		_, err := s.pool.Exec(t.Context(), `DELETE FROM orchestrator.tasks; DELETE FROM orchestrator.tasks_finished; DELETE FROM orchestrator.tasks_dead;
-			DELETE FROM orchestrator.groups; DELETE FROM orchestrator.slots; DELETE FROM orchestrator.workers; DELETE FROM orchestrator.leader`)
+			DELETE FROM orchestrator.groups; DELETE FROM orchestrator.slots; DELETE FROM orchestrator.idempotency_keys; DELETE FROM orchestrator.workers; DELETE FROM orchestrator.leader`)
 		require.NoError(t, err)
-		m := &turnsMachine{Store: s, held: map[int64]Fence{}, started: map[string]int64{}, redriven: map[int64]bool{}}
+		m := &turnsMachine{Store: s, held: map[int64]Fence{}, started: map[string]int64{}, late: map[int64]bool{}}
 		m.workers = []int64{m.register(t), m.register(t)}
 		m.insert(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"insert": m.insert, "insert more": m.insert, "admit": m.admit, "admit again": m.admit, "due": m.due, "claim": m.claim, "claim more": m.claim,
 			"finish": m.finish, "finish more": m.finish, "finish stale": m.finishStale, "bury": m.bury, "give back": m.giveBack,
-			"complete in": m.completeIn, "expire": m.expire, "cancel": m.cancel, "redrive": m.redrive, "purge": m.purge,
+			"complete in": m.completeIn, "expire": m.expire, "cancel": m.cancel, "redrive": m.redrive, "purge": m.purge, "replace": m.replace, "overdue": m.overdue,
 			"crash": m.crash, "by hand": m.byHand, "settle": m.settle, "": m.check,
 		})
 	})
