@@ -103,14 +103,24 @@ func TestLeadershipIsHandedOver(t *testing.T) {
 			config := orchestrator.WorkerConfig{
 				HeartbeatInterval: time.Hour, WorkerTimeout: 3 * time.Hour, LeaderTerm: 3 * time.Hour, PollOnly: pollOnly}
 			mux := harness.Mux(harness.Returning, harness.Echo)
-			stop := harness.StartWorker(t, harness.Open(t, url), mux, config)
-			const led = `SELECT EXISTS (SELECT FROM leader l JOIN workers w ON w.id = l.worker_id WHERE l.expires_at > now() AND l.epoch > $1)`
-			db.AwaitTrue(t, led, 0)
-			epoch := harness.Value[int64](t, db, `SELECT epoch FROM leader`)
-			harness.StartWorker(t, harness.Open(t, url), mux, config)
-			db.AwaitTrue(t, `SELECT count(*) = 2 FROM workers`)
-			stop()
-			db.AwaitTrue(t, led, epoch)
+			stops := map[int64]func(){}
+			for len(stops) < 4 {
+				stop := harness.StartWorker(t, harness.Open(t, url), mux, config)
+				db.AwaitTrue(t, `SELECT count(*) = $1 FROM workers`, len(stops)+1)
+				for id := range stops {
+					db.Exec(t, `UPDATE workers SET host = 'seen' WHERE id = $1`, id)
+				}
+				stops[harness.Value[int64](t, db, `SELECT id FROM workers WHERE host <> 'seen'`)] = stop
+			}
+			// The first to follow may still be at its first turn, the last are not.
+			for epoch := int64(0); len(stops) > 1; {
+				db.AwaitTrue(t, `SELECT EXISTS (SELECT FROM leader l JOIN workers w ON w.id = l.worker_id WHERE l.expires_at > now() AND l.epoch > $1)`, epoch)
+				leader := harness.Value[int64](t, db, `SELECT worker_id FROM leader`)
+				epoch = harness.Value[int64](t, db, `SELECT epoch FROM leader`)
+				stops[leader]()
+				delete(stops, leader)
+			}
+			db.AwaitTrue(t, `SELECT EXISTS (SELECT FROM leader l JOIN workers w ON w.id = l.worker_id WHERE l.expires_at > now())`)
 		})
 	}
 }
