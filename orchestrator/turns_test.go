@@ -143,19 +143,16 @@ func TestGroupsRunInOrderAndNeverOverlap(t *testing.T) {
 	o.check(t, groups, each)
 }
 
-// gate is a handler whose tasks say that they have started and wait to be let
-// through.
+// gate is a handler whose tasks say that they have started; those of one
+// account wait to be let through.
 type gate struct {
 	started chan posting
-	through map[string]chan error // by account; one without goes through
+	account string
+	through chan error
 }
 
-func newGate(accounts ...string) *gate {
-	g := &gate{started: make(chan posting, 100), through: map[string]chan error{}}
-	for _, account := range accounts {
-		g.through[account] = make(chan error)
-	}
-	return g
+func newGate(account string) *gate {
+	return &gate{started: make(chan posting, 100), account: account, through: make(chan error)}
 }
 
 func (g *gate) handle(ctx context.Context, task *orchestrator.Raw) ([]byte, error) {
@@ -164,12 +161,11 @@ func (g *gate) handle(ctx context.Context, task *orchestrator.Raw) ([]byte, erro
 		return nil, err
 	}
 	g.started <- p
-	through, waits := g.through[p.Account]
-	if !waits {
+	if p.Account != g.account {
 		return nil, nil
 	}
 	select {
-	case err := <-through:
+	case err := <-g.through:
 		return nil, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -188,12 +184,12 @@ func (g *gate) next(t *testing.T) posting {
 	}
 }
 
-func (g *gate) let(t *testing.T, account string, err error) {
+func (g *gate) let(t *testing.T, err error) {
 	t.Helper()
 	select {
-	case g.through[account] <- err:
+	case g.through <- err:
 	case <-time.After(30 * time.Second):
-		require.Fail(t, "nothing waits", account)
+		require.Fail(t, "nothing waits")
 	}
 }
 
@@ -221,7 +217,7 @@ func TestBlockedGroupHoldsUpNobodyElse(t *testing.T) {
 		if n > 0 {
 			require.Equal(t, posting{"a", n}, g.next(t))
 		}
-		g.let(t, "a", nil)
+		g.let(t, nil)
 	}
 	await(t, held)
 }
@@ -239,11 +235,11 @@ func TestGroupWaitsForARetry(t *testing.T) {
 			startWorker(t, client, mux, orchestrator.WorkerConfig{})
 			refs := post(t, client, d, []posting{{"a", 0}, {"a", 1}})
 			require.Equal(t, posting{"a", 0}, g.next(t))
-			g.let(t, "a", failure)
+			g.let(t, failure)
 			require.Equal(t, posting{"a", 0}, g.next(t))
-			g.let(t, "a", nil)
+			g.let(t, nil)
 			require.Equal(t, posting{"a", 1}, g.next(t))
-			g.let(t, "a", nil)
+			g.let(t, nil)
 			await(t, refs)
 		})
 	}
@@ -257,7 +253,7 @@ func TestDeadLetterSkipsItsGroup(t *testing.T) {
 	startWorker(t, client, mux, orchestrator.WorkerConfig{})
 	refs := post(t, client, d, []posting{{"a", 0}, {"a", 1}})
 	g.next(t)
-	g.let(t, "a", orchestrator.Permanent(errors.New("no")))
+	g.let(t, orchestrator.Permanent(errors.New("no")))
 	require.Equal(t, posting{"a", 1}, g.next(t))
 
 	// Redriven, it waits for its turn like any other.
@@ -267,9 +263,9 @@ func TestDeadLetterSkipsItsGroup(t *testing.T) {
 	info, err := client.TaskInfo(t.Context(), refs[0].ID())
 	require.NoError(t, err)
 	require.Equal(t, orchestrator.Blocked, info.State)
-	g.let(t, "a", nil)
+	g.let(t, nil)
 	require.Equal(t, posting{"a", 0}, g.next(t))
-	g.let(t, "a", nil)
+	g.let(t, nil)
 	await(t, refs)
 }
 
@@ -287,7 +283,7 @@ func TestDeadLetterBlocksItsGroup(t *testing.T) {
 			startWorker(t, client, mux, orchestrator.WorkerConfig{})
 			refs := post(t, client, d, []posting{{"a", 0}, {"a", 1}})
 			g.next(t)
-			g.let(t, "a", orchestrator.Permanent(errors.New("no")))
+			g.let(t, orchestrator.Permanent(errors.New("no")))
 			await(t, refs[:1])
 			// Others come and go; the group stays.
 			await(t, post(t, client, d, []posting{{"b", 0}, {"b", 1}, {"b", 2}}))
@@ -303,10 +299,10 @@ func TestDeadLetterBlocksItsGroup(t *testing.T) {
 			require.Equal(t, 1, n)
 			if name == "until it is redriven" {
 				require.Equal(t, posting{"a", 0}, g.next(t))
-				g.let(t, "a", nil)
+				g.let(t, nil)
 			}
 			require.Equal(t, posting{"a", 1}, g.next(t))
-			g.let(t, "a", nil)
+			g.let(t, nil)
 			await(t, refs[1:])
 		})
 	}
@@ -314,7 +310,7 @@ func TestDeadLetterBlocksItsGroup(t *testing.T) {
 
 func TestDelayedTaskJoinsItsGroupWhenDue(t *testing.T) {
 	t.Parallel()
-	client, d, g := orchestratortest.Client(t), ledger(""), newGate()
+	client, d, g := orchestratortest.Client(t), ledger(""), newGate("")
 	mux := orchestrator.NewMux()
 	mux.Handle(d, orchestrator.HandlerFunc(g.handle))
 	startWorker(t, client, mux, orchestrator.WorkerConfig{})
@@ -445,7 +441,7 @@ func TestTasksOfALimitThatIsGone(t *testing.T) {
 		g.next(t)
 	}
 	for range refs {
-		g.let(t, "a", nil)
+		g.let(t, nil)
 	}
 	await(t, refs)
 }
@@ -464,7 +460,7 @@ func TestLockedTaskGetsItsTurnLater(t *testing.T) {
 	defer func() { require.NoError(t, tx.Commit()) }()
 	_, err = tx.NewRaw("SELECT FROM orchestrator.tasks WHERE id = ? FOR UPDATE", int64(refs[1].ID())).Exec(t.Context())
 	require.NoError(t, err)
-	g.let(t, "a", nil)
+	g.let(t, nil)
 	await(t, refs[:1])
 	for _, ref := range refs[1:] {
 		info, err := client.TaskInfo(t.Context(), ref.ID())
@@ -476,7 +472,7 @@ func TestLockedTaskGetsItsTurnLater(t *testing.T) {
 	require.NoError(t, err)
 	for n := 1; n < 3; n++ {
 		require.Equal(t, posting{"a", n}, g.next(t))
-		g.let(t, "a", nil)
+		g.let(t, nil)
 	}
 	await(t, refs)
 }
