@@ -162,13 +162,12 @@ func TestOverdueTaskGivesItsTurnUp(t *testing.T) {
 	d.Queue = &orchestrator.Queue{Name: "one", PerWorker: 1}
 	client := orchestratortest.Client(t)
 	failing, slowly, fail, release := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
-	startWorker(t, client, handle(d, func(_ context.Context, task *orchestrator.Raw) ([]byte, error) {
+	// In the lane from the start, so that it is claimed before the retry.
+	plain := variant("test:plain", func(p *orchestrator.Definition) { p.Queue = d.Queue })
+	run := func(_ context.Context, task *orchestrator.Raw) ([]byte, error) {
 		switch task.Metadata["is"] {
 		case "failing":
-			select {
-			case failing <- struct{}{}:
-			default: // the slow one is not there yet: once more
-			}
+			failing <- struct{}{}
 			<-fail
 			return nil, orchestrator.RetryAfter(10*time.Millisecond, errors.New("not now"))
 		case "slow":
@@ -176,13 +175,16 @@ func TestOverdueTaskGivesItsTurnUp(t *testing.T) {
 			<-release
 		}
 		return nil, nil
-	}), orchestrator.WorkerConfig{CleanupInterval: 10 * time.Millisecond, HeartbeatInterval: 20 * time.Millisecond})
+	}
+	mux := handle(d, run)
+	mux.Handle(plain, orchestrator.HandlerFunc(run))
+	startWorker(t, client, mux, orchestrator.WorkerConfig{CleanupInterval: 10 * time.Millisecond, HeartbeatInterval: 20 * time.Millisecond})
 	is := func(what string) orchestrator.EnqueueOption {
 		return orchestrator.WithMetadata(map[string]string{"is": what})
 	}
 	late := post(t, client, d, []posting{{"g", 1}}, is("failing"), orchestrator.WithDeadline(2*time.Second))
 	<-failing
-	slow := post(t, client, d, []posting{{"other", 1}}, is("slow"), orchestrator.WithPriority(1))
+	slow := enqueue(t, client, plain, `{}`, is("slow"), orchestrator.WithPriority(1))
 	close(fail)
 	<-slowly // and so the retry finds no slot
 	eventually(t, client, "SELECT count(*) FROM orchestrator.tasks t JOIN orchestrator.groups g ON g.key = t.group_key WHERE t.state = 0", 1)
@@ -193,7 +195,7 @@ func TestOverdueTaskGivesItsTurnUp(t *testing.T) {
 	}
 	eventually(t, client, "SELECT count(*) FROM orchestrator.tasks t JOIN orchestrator.groups g ON g.key = t.group_key WHERE t.state = 0", 1)
 	close(release)
-	for _, ref := range append(slow, last...) {
+	for _, ref := range append(last, slow) {
 		_, err := result(t, ref)
 		require.NoError(t, err)
 	}
