@@ -21,7 +21,7 @@ test: ## Run all tests with the race detector (some minutes).
 test-short: ## Run the tests that take seconds, without the race detector.
 	$(GO) test -short ./...
 
-test-faults: ## Run the long fault suite (half an hour on two cores).
+test-faults: ## Run the long fault suite: 100,000 tasks of groups, a million limited ones.
 	ORCHESTRATOR_TEST_FAULTS=1 $(GO) test -race -timeout 60m ./tests/faults
 
 scale: ## Measure generating and building a spec of 700 task types.
