@@ -104,7 +104,7 @@ ORCHESTRATOR_SCHEMA names another schema than "orchestrator".`,
 	)
 	root.AddCommand(
 		c.initCommand(), c.generateCommand(), c.validateCommand(), c.explainCommand(),
-		c.devCommand(), c.migrateCommand(), c.enqueueCommand(),
+		c.devCommand(), c.migrateCommand(), c.enqueueCommand(), c.benchCommand(),
 		c.statusCommand(), c.tasksCommand(), c.deadCommand(),
 		c.queuesCommand(), c.typesCommand(), c.policyCommand(), c.schedulesCommand(),
 		c.versionCommand(),

@@ -34,6 +34,8 @@ func TestWrongCommandLines(t *testing.T) {
 		"policy set a:b timeout=2m":         "for how long? Give --for, such as --for 2h",
 		"policy set a:b timeout=2 --for 2h": "policy setting timeout=2: want a duration such as 30s, 5m or 1d12h, or none",
 		"status now":                        `unexpected argument "now"`,
+		"bench now":                         `unexpected argument "now"`,
+		"bench --duration 10ms":             "duration 10ms: want at least 1s",
 	} {
 		got := terminal{}.run(t, fields(args)...)
 		require.Equal(t, exitUsage, got.status, args)
@@ -44,7 +46,7 @@ func TestWrongCommandLines(t *testing.T) {
 
 func TestCommandsWithoutADatabase(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"status", "tasks list", "dead list", "enqueue a:b", "migrate up", "migrate status"} {
+	for _, args := range []string{"status", "tasks list", "dead list", "enqueue a:b", "migrate up", "migrate status", "bench"} {
 		got := terminal{}.run(t, fields(args)...)
 		require.Equal(t, exitFailure, got.status)
 		require.Empty(t, got.stdout)
@@ -63,7 +65,7 @@ func TestHelpOfEveryCommand(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{"", "init", "generate", "validate", "explain", "dev", "migrate", "migrate up", "migrate down", "migrate status",
 		"migrate sql", "enqueue", "status", "tasks", "tasks list", "tasks show", "tasks cancel", "queues", "queues list", "queues pause", "queues resume", "queues set",
-		"queues reset", "types", "types list", "types pause", "types resume", "policy", "policy set", "policy list", "policy clear", "dead", "dead list", "dead redrive", "dead purge", "version"} {
+		"queues reset", "types", "types list", "types pause", "types resume", "policy", "policy set", "policy list", "policy clear", "bench", "dead", "dead list", "dead redrive", "dead purge", "version"} {
 		require.Contains(t, terminal{}.good(t, append(fields(args), "--help")...), "Usage:\n  orchestrator", args)
 	}
 	require.Contains(t, terminal{}.good(t), "Look and mend:")

@@ -6,6 +6,7 @@
 //	orchestrator generate        typed Go from tasks.yaml
 //	orchestrator dev -- CMD      run CMD on a private, migrated PostgreSQL
 //	orchestrator enqueue TYPE    enqueue a task by hand
+//	orchestrator bench           measure the database
 //	orchestrator status          queues and workers
 //	orchestrator tasks|dead ...  list, show, redrive, purge
 //	orchestrator schedules ...   list, create, pause, trigger
@@ -16,7 +17,7 @@
 //
 // With --json, listings are arrays of objects, one on a line, and everything
 // else is one object. Field names do not change; they are those of
-// orchestrator.TaskInfo, orchestrator.ScheduleInfo, orchestrator.Status and the structs named ...JSON in
+// orchestrator.TaskInfo, orchestrator.ScheduleInfo, orchestrator.Status, measure.Report and the structs named ...JSON in
 // this package. Times are RFC 3339 in UTC.
 //
 // Each command is in a file of its own. This is the only package that reads
