@@ -1,0 +1,17 @@
+package cases
+
+import "github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
+
+// All are the cases, in the order of the report.
+func All() []lab.Case {
+	return []lab.Case{
+		drain(),
+		bulk(),
+	}
+}
+
+// Jobs are those of contestants that only cases of this package know: by
+// contestant, then by name.
+func Jobs() map[string]map[string]lab.Job {
+	return nil
+}

@@ -1,0 +1,2 @@
+// Package cases holds what is measured: a file a case.
+package cases

@@ -1,0 +1,139 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Observed is what PostgreSQL did while something was measured.
+type Observed struct {
+	// Transactions are those that committed in the database, of all sessions.
+	Transactions int64
+	// WALBytes is what was written to the log, by everybody.
+	WALBytes int64
+	// ServerCPU is what all its processes used; 0 where there is no /proc.
+	ServerCPU time.Duration
+}
+
+// Observe runs do and tells what PostgreSQL did meanwhile. It waits for do's
+// sessions to end, since that is when they hand in their counts.
+func (d *Database) Observe(ctx context.Context, do func() error) (Observed, error) {
+	before, err := d.observe(ctx)
+	if err != nil {
+		return Observed{}, err
+	}
+	if err := do(); err != nil {
+		return Observed{}, err
+	}
+	after, err := d.observe(ctx)
+	if err != nil {
+		return Observed{}, err
+	}
+	return Observed{
+		Transactions: after.Transactions - before.Transactions,
+		WALBytes:     after.WALBytes - before.WALBytes,
+		ServerCPU:    after.ServerCPU - before.ServerCPU,
+	}, nil
+}
+
+// observe asks from another database, so that asking does not count.
+func (d *Database) observe(ctx context.Context) (o Observed, err error) {
+	o.ServerCPU = d.lab.serverCPU()
+	conn, err := pgx.Connect(ctx, d.lab.server.URL())
+	if err != nil {
+		return o, fmt.Errorf("bench: connect: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := d.awaitNoSessions(ctx, conn); err != nil {
+		return o, err
+	}
+	err = conn.QueryRow(ctx, `SELECT xact_commit, pg_current_wal_insert_lsn() - '0/0'::pg_lsn FROM pg_stat_database WHERE datname = $1`, d.name).
+		Scan(&o.Transactions, &o.WALBytes)
+	if err != nil {
+		return o, fmt.Errorf("bench: read the statistics of %s: %w", d.name, err)
+	}
+	return o, nil
+}
+
+// sessionsBound is how long sessions may take to end after their clients; a
+// program that is measured may also leave some on purpose.
+const sessionsBound = 5 * time.Second
+
+// awaitNoSessions waits for client sessions of the database to end, or until
+// the bound is over.
+func (d *Database) awaitNoSessions(ctx context.Context, conn *pgx.Conn) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(sessionsBound); time.Now().Before(deadline); {
+		var n int
+		err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'`, d.name).Scan(&n)
+		if err != nil {
+			return fmt.Errorf("bench: count sessions: %w", err)
+		}
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// clockTick is the unit of /proc/PID/stat, 100 a second on every Linux that Go
+// runs on.
+const clockTick = 10 * time.Millisecond
+
+// serverCPU sums what the postmaster and its children have used, those that
+// have ended included, which the postmaster has waited for. 0 is unknown.
+func (l *Lab) serverCPU() time.Duration {
+	pidfile, err := os.ReadFile(filepath.Join(l.server.DataDir(), "postmaster.pid"))
+	if err != nil {
+		return 0
+	}
+	pid, _, _ := strings.Cut(string(pidfile), "\n")
+	own, ended, _, err := processCPU(pid)
+	if err != nil {
+		return 0
+	}
+	total := own + ended
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		// One that has ended since is in the postmaster's next sum.
+		if own, _, parent, err := processCPU(filepath.Base(process)); err == nil && parent == pid {
+			total += own
+		}
+	}
+	return total
+}
+
+// processCPU reads a process's CPU time, that of its children that have ended,
+// and its parent.
+func processCPU(pid string) (own, ended time.Duration, parent string, err error) {
+	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+	if err != nil {
+		return 0, 0, "", err
+	}
+	// The second field is the name in parentheses, which may hold anything.
+	_, rest, _ := strings.Cut(string(stat[max(0, strings.LastIndexByte(string(stat), ')')):]), " ")
+	fields := strings.Fields(rest) // from the third on
+	if len(fields) < 15 {
+		return 0, 0, "", fmt.Errorf("bench: /proc/%s/stat has %d fields", pid, len(fields))
+	}
+	var ticks [4]int64 // utime, stime, cutime, cstime
+	for i := range ticks {
+		if ticks[i], err = strconv.ParseInt(fields[11+i], 10, 64); err != nil {
+			return 0, 0, "", err
+		}
+	}
+	return time.Duration(ticks[0]+ticks[1]) * clockTick, time.Duration(ticks[2]+ticks[3]) * clockTick, fields[1], nil
+}
