@@ -51,6 +51,15 @@ type Measure struct {
 	Observed
 	// Usage is what the contestant's processes took.
 	Usage
+	// Course is how figures went on during the round; the report shows that of
+	// the last one. nil is none.
+	Course *Course
+}
+
+// Course is figures at moments of a round.
+type Course struct {
+	Columns []string // the first is the moment
+	Rows    [][]float64
 }
 
 // Figure is a further figure of a measure.

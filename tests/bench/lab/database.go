@@ -26,7 +26,10 @@ const databasePrefix = "bench_"
 var databases atomic.Int64
 
 // Database makes a database that is dropped by its Drop.
-func (l *Lab) Database(ctx context.Context) (*Database, error) {
+func (l *Lab) Database(ctx context.Context) (*Database, error) { return l.create(ctx, "") }
+
+// create makes a database with options of CREATE DATABASE.
+func (l *Lab) create(ctx context.Context, options string) (*Database, error) {
 	d := &Database{lab: l, name: databasePrefix + strconv.FormatInt(databases.Add(1), 10)}
 	u, err := url.Parse(l.server.URL())
 	if err != nil {
@@ -34,7 +37,7 @@ func (l *Lab) Database(ctx context.Context) (*Database, error) {
 	}
 	u.Path = "/" + d.name
 	d.url = u.String()
-	if err := l.exec(ctx, "CREATE DATABASE "+d.name); err != nil {
+	if err := l.exec(ctx, "CREATE DATABASE "+d.name+options); err != nil {
 		return nil, err
 	}
 	return d, nil

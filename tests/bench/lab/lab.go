@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/devpg"
 )
@@ -16,6 +17,8 @@ type Config struct {
 	// Scale multiplies every number of tasks and every duration; 1 is the real
 	// thing, less is for trying out.
 	Scale float64
+	// Soak is how long the soak lasts, whatever the scale; 0 is the case's own.
+	Soak time.Duration
 	// Log is told what is under way.
 	Log io.Writer
 }
@@ -28,6 +31,8 @@ type Lab struct {
 	work     string // for programs built and packages installed
 	program  string // this one
 	settings map[string]string
+	// originals are what Copy copies, by name.
+	originals map[string]*Database
 }
 
 // settings are those of every contestant; the rest is PostgreSQL's default.
@@ -118,6 +123,9 @@ func (l *Lab) Tasks(n int) int { return max(1, int(float64(n)*l.config.Scale)) }
 
 // Scale is what multiplies numbers of tasks and durations.
 func (l *Lab) Scale() float64 { return l.config.Scale }
+
+// Soak is Config.Soak.
+func (l *Lab) Soak() time.Duration { return l.config.Soak }
 
 // Work is a directory that is kept from run to run, for programs that are
 // built and packages that are installed.

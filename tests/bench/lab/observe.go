@@ -36,16 +36,43 @@ func (d *Database) Observe(ctx context.Context, do func() error) (Observed, erro
 	if err != nil {
 		return Observed{}, err
 	}
+	return after.since(before), nil
+}
+
+func (o Observed) since(before Observed) Observed {
 	return Observed{
-		Transactions: after.Transactions - before.Transactions,
-		WALBytes:     after.WALBytes - before.WALBytes,
-		ServerCPU:    after.ServerCPU - before.ServerCPU,
-	}, nil
+		Transactions: o.Transactions - before.Transactions,
+		WALBytes:     o.WALBytes - before.WALBytes,
+		ServerCPU:    o.ServerCPU - before.ServerCPU,
+	}
+}
+
+// Watch tells what PostgreSQL does for so long, while sessions stay that there
+// are. They hand in their counts about once a second.
+func (d *Database) Watch(ctx context.Context, long time.Duration) (Observed, error) {
+	conn, err := pgx.Connect(ctx, d.lab.server.URL())
+	if err != nil {
+		return Observed{}, fmt.Errorf("bench: connect: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	before, err := d.counters(ctx, conn)
+	if err != nil {
+		return Observed{}, err
+	}
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return Observed{}, context.Cause(ctx)
+	}
+	after, err := d.counters(ctx, conn)
+	return after.since(before), err
 }
 
 // observe asks from another database, so that asking does not count.
 func (d *Database) observe(ctx context.Context) (o Observed, err error) {
-	o.ServerCPU = d.lab.serverCPU()
+	cpu := d.lab.serverCPU() // before the rest: what is asked below is not theirs
 	conn, err := pgx.Connect(ctx, d.lab.server.URL())
 	if err != nil {
 		return o, fmt.Errorf("bench: connect: %w", err)
@@ -54,6 +81,14 @@ func (d *Database) observe(ctx context.Context) (o Observed, err error) {
 	if err := d.awaitNoSessions(ctx, conn); err != nil {
 		return o, err
 	}
+	o, err = d.counters(ctx, conn)
+	o.ServerCPU = cpu
+	return o, err
+}
+
+// counters are what has been counted since the server started.
+func (d *Database) counters(ctx context.Context, conn *pgx.Conn) (o Observed, err error) {
+	o.ServerCPU = d.lab.serverCPU()
 	err = conn.QueryRow(ctx, `SELECT xact_commit, pg_current_wal_insert_lsn() - '0/0'::pg_lsn FROM pg_stat_database WHERE datname = $1`, d.name).
 		Scan(&o.Transactions, &o.WALBytes)
 	if err != nil {
@@ -67,13 +102,13 @@ func (d *Database) observe(ctx context.Context) (o Observed, err error) {
 const sessionsBound = 5 * time.Second
 
 // awaitNoSessions waits for client sessions of the database to end, or until
-// the bound is over.
+// the bound is over. One that is idle in a transaction is there on purpose.
 func (d *Database) awaitNoSessions(ctx context.Context, conn *pgx.Conn) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(sessionsBound); time.Now().Before(deadline); {
 		var n int
-		err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'`, d.name).Scan(&n)
+		err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend' AND state <> 'idle in transaction'`, d.name).Scan(&n)
 		if err != nil {
 			return fmt.Errorf("bench: count sessions: %w", err)
 		}

@@ -136,6 +136,7 @@ func outcome(b *strings.Builder, o lab.Outcome) {
 		b.WriteString("\n")
 	}
 	b.WriteString("\n")
+	courses(b, o)
 	for _, name := range o.Case.Contestants {
 		if reason, absent := o.Absent[name]; absent {
 			fmt.Fprintf(b, "Without %s: %s.\n", name, cell(reason))
@@ -156,6 +157,28 @@ func outcome(b *strings.Builder, o lab.Outcome) {
 	}
 	if o.Err != nil {
 		fmt.Fprintf(b, "\n**Broken off**: %s\n", cell(o.Err.Error()))
+	}
+}
+
+// courses are those of the last round.
+func courses(b *strings.Builder, o lab.Outcome) {
+	if len(o.Rounds) == 0 {
+		return
+	}
+	for _, name := range o.Contestants {
+		c := o.Rounds[len(o.Rounds)-1][name].Course
+		if c == nil {
+			continue
+		}
+		fmt.Fprintf(b, "How it went on, %s:\n\n| %s |\n|%s\n", name, strings.Join(c.Columns, " | "), strings.Repeat("---:|", len(c.Columns)))
+		for _, row := range c.Rows {
+			b.WriteString("|")
+			for _, value := range row {
+				b.WriteString(" " + number(value) + " |")
+			}
+			b.WriteString("\n")
+		}
+		b.WriteString("\n")
 	}
 }
 
