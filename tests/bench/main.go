@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/cases"
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/contest"
@@ -54,6 +55,7 @@ type options struct {
 	cases, peers string
 	rounds       int
 	scale        float64
+	soak         time.Duration
 	out          string
 }
 
@@ -64,6 +66,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags.StringVar(&o.peers, "peers", "", "contestants to run, comma-separated; empty is all that are present")
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each contestant runs")
 	flags.Float64Var(&o.scale, "scale", 1, "multiplies numbers of tasks and durations, for trying out")
+	flags.DurationVar(&o.soak, "soak", 0, "also run the case soak, for so long")
 	flags.StringVar(&o.out, "out", "", "file for the report; empty is standard output")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -71,8 +74,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("bench: %q: want flags alone", flags.Arg(0))
 	}
-	if o.rounds < 1 || o.scale <= 0 {
-		return o, fmt.Errorf("bench: --rounds %d --scale %g: want at least one round, and a scale above 0", o.rounds, o.scale)
+	if o.rounds < 1 || o.scale <= 0 || o.soak < 0 {
+		return o, fmt.Errorf("bench: --rounds %d --scale %g --soak %s: want at least one round, a scale above 0 and no negative duration", o.rounds, o.scale, o.soak)
 	}
 	return o, nil
 }
@@ -112,7 +115,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	l, err := lab.Open(ctx, lab.Config{Scale: o.scale, Log: stderr})
+	if named := func(c lab.Case) bool { return c.Name == cases.Soak }; o.soak > 0 && !slices.ContainsFunc(all, named) {
+		i := slices.IndexFunc(cases.All(), named)
+		all = append(all, cases.All()[i])
+	}
+	l, err := lab.Open(ctx, lab.Config{Scale: o.scale, Soak: o.soak, Log: stderr})
 	if err != nil {
 		return err
 	}

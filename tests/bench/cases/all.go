@@ -1,17 +1,29 @@
 package cases
 
-import "github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
+import (
+	"github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
+	"github.com/task-orchestrator/task-orchestrator/tests/bench/workload"
+)
 
 // All are the cases, in the order of the report.
 func All() []lab.Case {
 	return []lab.Case{
 		drain(),
 		bulk(),
+		pinned(),
+		behind(),
+		mixed(),
+		sleep(),
+		groups(),
+		contracts(),
+		processes(),
+		idle(),
+		soak(),
 	}
 }
 
 // Jobs are those of contestants that only cases of this package know: by
 // contestant, then by name.
 func Jobs() map[string]map[string]lab.Job {
-	return nil
+	return map[string]map[string]lab.Job{workload.Name: workload.Jobs()}
 }
