@@ -23,8 +23,8 @@ func drain() lab.Case {
 		Notes: []string{
 			"From the start of a connected worker to the return of its stop, when all completions are durable. The tables are vacuumed and a",
 			"checkpoint is written before; after it, no task is left and, where history is kept, all of them are in it.",
-			fmt.Sprintf("River with its defaults fetches %d tasks at a time, ten times a second, so it drains %d only; Asynq is not durable, and drains %d.",
-				100, fewerTasks[contest.River], fewerTasks[contest.Asynq]),
+			fmt.Sprintf("River with its defaults fetches 100 tasks at a time, ten times a second, so it drains %d only; Asynq is not durable, and drains %d.",
+				fewerTasks[contest.River], fewerTasks[contest.Asynq]),
 		},
 		Contestants: []string{contest.Engine, contest.RiverTuned, contest.River, contest.Graphile, contest.Asynq, contest.Bare},
 		Targets: []lab.Target{

@@ -25,7 +25,7 @@ const riverDefaultWorkers = 100
 
 // riverConns is the size of River's pool, where a case does not set one. River
 // writes each insert by itself, so more connections are more commits at a time.
-const riverConns = 64
+const riverConns = 32
 
 func riverTuned() Contestant {
 	return riverContestant(RiverTuned, false, fmt.Sprintf("MaxWorkers %d, FetchCooldown %s, FetchPollInterval %s, as in its own benchmark",

@@ -121,6 +121,11 @@ func (l *Lab) stopServer() error {
 // Tasks scales a number of tasks; it is at least 1.
 func (l *Lab) Tasks(n int) int { return max(1, int(float64(n)*l.config.Scale)) }
 
+// For scales a duration, to no less than what a statement takes.
+func (l *Lab) For(d time.Duration) time.Duration {
+	return max(20*time.Millisecond, time.Duration(float64(d)*l.config.Scale))
+}
+
 // Scale is what multiplies numbers of tasks and durations.
 func (l *Lab) Scale() float64 { return l.config.Scale }
 
