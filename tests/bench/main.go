@@ -106,12 +106,35 @@ func chosen(names string) (all []lab.Case, err error) {
 	return all, nil
 }
 
+// peers tells of a contestant whether it was asked for.
+func peers(names string, in []lab.Case) (wanted func(string) bool, err error) {
+	if names == "" {
+		return func(string) bool { return true }, nil
+	}
+	var known []string
+	for _, c := range in {
+		known = append(known, c.Contestants...)
+	}
+	asked := strings.Split(names, ",")
+	for _, name := range asked {
+		if !slices.Contains(known, name) {
+			slices.Sort(known)
+			return nil, fmt.Errorf("bench: --peers %s: no such contestant; there are %s", name, strings.Join(slices.Compact(known), ", "))
+		}
+	}
+	return func(name string) bool { return slices.Contains(asked, name) }, nil
+}
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
 	all, err := chosen(o.cases)
+	if err != nil {
+		return err
+	}
+	wanted, err := peers(o.peers, all)
 	if err != nil {
 		return err
 	}
@@ -128,11 +151,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	r := report.Report{Facts: l.Facts(ctx), Rounds: o.rounds, Scale: o.scale}
 	for _, c := range contest.All() {
 		r.Contestants = append(r.Contestants, lab.Fact{Name: c.Name, Value: c.About(ctx)})
-	}
-	wanted := func(string) bool { return true }
-	if o.peers != "" {
-		peers := strings.Split(o.peers, ",")
-		wanted = func(name string) bool { return slices.Contains(peers, name) }
 	}
 	// Written after every case: a run takes long, and may be broken off.
 	return errors.Join(

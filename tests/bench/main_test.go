@@ -51,6 +51,7 @@ func TestWhatCannotBeRunIsRefused(t *testing.T) {
 		says string
 	}{
 		{[]string{"--cases", "drain,drian"}, "--cases drian: no such case; there are "},
+		{[]string{"--cases", "bulk", "--peers", "orchestrator,tapir"}, "--peers tapir: no such contestant; there are graphile-worker, orchestrator, river tuned"},
 		{[]string{"--rounds", "0"}, "want at least one round"},
 		{[]string{"--scale", "0"}, "a scale above 0"},
 		{[]string{"drain"}, `"drain": want flags alone`},

@@ -21,8 +21,8 @@ func drain() lab.Case {
 		Title: "Drain 400,000 no-op tasks, one worker process",
 		Unit:  "tasks/s",
 		Notes: []string{
-			"From the start of a connected worker to the return of its stop, when all completions are durable. The tables are vacuumed and a",
-			"checkpoint is written before; after it, no task is left and, where history is kept, all of them are in it.",
+			"From the start of a connected worker to the return of its stop, when all completions are durable. The database is filled once and copied for each",
+			"round, its tables are vacuumed and a checkpoint is written before; after it, no task is left and, where history is kept, all of them are in it.",
 			fmt.Sprintf("River with its defaults fetches 100 tasks at a time, ten times a second, so it drains %d only; Asynq is not durable, and drains %d.",
 				fewerTasks[contest.River], fewerTasks[contest.Asynq]),
 		},
@@ -43,16 +43,13 @@ func drain() lab.Case {
 	}
 }
 
-// drainFresh fills a fresh place and measures its drain.
+// drainFresh measures the drain of a fresh place.
 func drainFresh(ctx context.Context, l *lab.Lab, name string, tasks int) (m lab.Measure, err error) {
 	c, err := contest.ByName(name)
 	if err != nil {
 		return m, err
 	}
-	err = c.In(ctx, l, func(p contest.Place) error {
-		if err := c.Fill(ctx, l, p, tasks); err != nil {
-			return err
-		}
+	err = c.Filled(ctx, l, tasks, func(p contest.Place) (err error) {
 		m, err = c.Drain(ctx, l, p, tasks)
 		return err
 	})

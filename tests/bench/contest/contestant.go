@@ -103,6 +103,33 @@ func (c Contestant) In(ctx context.Context, l *lab.Lab, do func(Place) error) (e
 	return do(p)
 }
 
+// Filled is In a place with tasks to drain. A database is filled once a run and
+// copied, which takes a part of the time.
+func (c Contestant) Filled(ctx context.Context, l *lab.Lab, tasks int, do func(Place) error) (err error) {
+	if c.place != nil {
+		return c.In(ctx, l, func(p Place) error {
+			if err := c.fill(ctx, l, p, tasks); err != nil {
+				return err
+			}
+			return do(p)
+		})
+	}
+	db, err := l.Copy(ctx, fmt.Sprintf("%d tasks of %s", tasks, c.Name), func(ctx context.Context, db *lab.Database) error {
+		if _, err := c.Run(ctx, l, "prepare", Spec{URL: db.URL()}, nil); err != nil {
+			return err
+		}
+		if err := c.fill(ctx, l, db, tasks); err != nil {
+			return err
+		}
+		return db.Settle(ctx, c.tables...)
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Drop()) }()
+	return do(db)
+}
+
 // Start starts a job of the contestant's in a process of its own.
 func (c Contestant) Start(ctx context.Context, l *lab.Lab, job string, spec Spec) (*lab.Child, error) {
 	spec.Defaults = spec.Defaults || c.defaults
@@ -129,14 +156,14 @@ func (c Contestant) Run(ctx context.Context, l *lab.Lab, job string, spec Spec, 
 // fillBatch is how many tasks a fill enqueues at a time.
 const fillBatch = 5000
 
-// Fill enqueues tasks for a drain.
-func (c Contestant) Fill(ctx context.Context, l *lab.Lab, p Place, tasks int) error {
+// fill enqueues tasks for a drain.
+func (c Contestant) fill(ctx context.Context, l *lab.Lab, p Place, tasks int) error {
 	_, err := c.Run(ctx, l, "fill", Spec{URL: p.URL(), Tasks: tasks, Batch: fillBatch}, nil)
 	return err
 }
 
 // Drain measures draining what is in the place: all of its tasks, which it
-// verifies. Fill it before.
+// verifies.
 func (c Contestant) Drain(ctx context.Context, l *lab.Lab, p Place, tasks int) (lab.Measure, error) {
 	m := lab.Measure{Tasks: tasks}
 	if err := p.Settle(ctx, c.tables...); err != nil {
