@@ -75,6 +75,7 @@ func columns(o lab.Outcome) []column {
 		{"WAL bytes/task", perTask(func(m lab.Measure) float64 { return float64(m.WALBytes) }), number, false},
 		{"CPU s, contestant", positive(func(m lab.Measure) float64 { return m.CPU.Seconds() }), number, false},
 		{"CPU s, PostgreSQL", positive(func(m lab.Measure) float64 { return m.ServerCPU.Seconds() }), number, false},
+		{"CPU µs/task, both", perTask(func(m lab.Measure) float64 { return float64((m.CPU + m.ServerCPU).Microseconds()) }), number, false},
 		{"memory MB", positive(func(m lab.Measure) float64 { return float64(m.MaxRSS) / 1e6 }), number, false},
 	} {
 		for _, name := range o.Contestants {
@@ -204,9 +205,9 @@ func (r Report) targets(b *strings.Builder) {
 
 // wanted says a target in words.
 func wanted(t lab.Target) string {
-	bound := "at least " + number(t.AtLeast)
+	bound := fmt.Sprintf("at least %g", t.AtLeast)
 	if t.AtMost != 0 {
-		bound = "at most " + number(t.AtMost)
+		bound = fmt.Sprintf("at most %g", t.AtMost)
 	}
 	of := t.Contestant
 	if t.Figure != "" {
