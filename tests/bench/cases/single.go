@@ -31,7 +31,7 @@ func single(goroutines int, atLeast float64) lab.Case {
 		Unit:  "tasks/s",
 		Notes: []string{
 			"For 3 seconds a round; each call returns when its task is durable. EnqueueBenchNoop and River's Insert, both on one client without a worker.",
-			"The engine's calls that wait at the same time share a statement and its commit; River commits each by itself, on as many connections as it likes.",
+			"The engine's calls that wait at the same time share a statement and its commit; River commits each by itself, on the connections of its pool.",
 		},
 		Contestants: []string{contest.Engine, contest.RiverTuned},
 		Targets:     []lab.Target{{Contestant: contest.Engine, Against: contest.RiverTuned, AtLeast: atLeast}},
