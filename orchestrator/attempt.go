@@ -16,16 +16,26 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
 )
 
-// attempt is the engine's side of a handler's task.
+// attempt is the engine's side of a handler's task. It is part of the job, so
+// that a task costs no allocations of its own for it.
 type attempt struct {
 	w       *Worker
 	job     *job
+	context attemptContext
+	task    Raw        // what the handler is given
 	span    trace.Span // nil without tracing
 	traceID string     // "" unless sampled
 	// completed is set once Complete has written the result in the handler's
 	// own transaction.
 	completed atomic.Bool
-	handed    store.Handed // what Complete led to, once it is committed
+	succeeded store.Finished // what is written when the handler returns without an error
+	handed    *store.Handed  // what Complete led to, once it is committed
+}
+
+// of makes a the attempt of j.
+func (a *attempt) of(w *Worker, j *job) {
+	a.w, a.job = w, j
+	a.context.session, a.context.task = j.session.handlers, &a.task.Meta
 }
 
 // The codes of errors that the engine itself makes.
@@ -58,7 +68,8 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // work runs one claimed task and hands its outcome to the finisher.
 func (w *Worker) work(j *job) {
 	metrics := j.metrics
-	if !w.lease.holds(j.session) {
+	began := time.Now()
+	if !w.lease.holdsAt(j.session, began) {
 		// Others have it, or will: unless a heartbeat that is on its way saves
 		// the lease, and then nobody else would ever give it back.
 		w.finisher.giveBack(j)
@@ -67,7 +78,7 @@ func (w *Worker) work(j *job) {
 	if j.expired() {
 		metrics.Outcome(telemetry.Expired)
 		(&attempt{w: w, job: j}).log().Info("task expired before a worker was free for it")
-		_, span := w.client.tracing.Process(context.Background(), j.trace())
+		_, span := w.client.tracing.Process(context.Background(), j.trace(j.waitedSoFar()))
 		w.client.tracing.EndProcess(span, telemetry.Expired, "", nil, nil)
 		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateExpired, Attempts: j.Attempts,
 			Kept: j.route.definition.retention()}})
@@ -81,27 +92,25 @@ func (w *Worker) work(j *job) {
 		if !w.begin(j) {
 			return
 		}
+		began = time.Now()
 		// If it does kill processes, it will most likely have done so by then.
 		timer := time.AfterFunc(w.config.HeartbeatInterval, func() { w.pool.cleared(j) })
 		defer timer.Stop()
 	}
-	a := &attempt{w: w, job: j}
-	raw := &Raw{Meta: j.meta(a), Payload: j.Payload}
-	ctx, stop, release := w.contextOf(j)
-	defer release()
-	if !w.pool.begin(ctx, j, stop) {
+	waited := j.waited + began.Sub(j.claimed)
+	a := &j.attempt
+	if !a.context.begin(w.endOf(j, began)) {
 		w.cancelUnstarted(j)
 		return
 	}
-	ctx = w.client.tracing.WithBaggage(ctx, raw.Metadata[metadataBaggage])
-	ctx, a.span = w.client.tracing.Process(ctx, j.trace())
+	defer a.context.end()
+	a.describe()
+	ctx := w.client.tracing.WithBaggage(&a.context, a.task.Metadata[metadataBaggage])
+	ctx, a.span = w.client.tracing.Process(ctx, j.trace(waited))
 	a.traceID = w.client.tracing.TraceID(a.span)
-	ctx = context.WithValue(ctx, taskKey{}, &raw.Meta)
 
-	waited := j.waited + time.Since(j.claimed)
 	metrics.Started(waited)
-	began := time.Now()
-	result, err := call(ctx, j.route.handler, raw)
+	result, err := call(ctx, j.route.handler, &a.task)
 	took := time.Since(began)
 	metrics.Ended(took, a.traceID)
 
@@ -118,7 +127,7 @@ func (w *Worker) work(j *job) {
 func (w *Worker) endOverdue(j *job) {
 	j.metrics.Outcome(telemetry.Dead)
 	(&attempt{w: w, job: j}).log().Error("task is dead: its deadline passed before it was its turn", "code", string(CodeDeadline))
-	_, span := w.client.tracing.Process(context.Background(), j.trace())
+	_, span := w.client.tracing.Process(context.Background(), j.trace(j.waitedSoFar()))
 	w.client.tracing.EndProcess(span, telemetry.Dead, string(CodeDeadline), ErrDeadline, nil)
 	text := errorJSON(newAttemptError(int(j.Attempts), CodeDeadline, errOverdue))
 	w.finisher.add(outcome{job: j, buried: &store.Buried{Fence: j.fence, Attempts: j.Attempts, Error: text, Code: string(CodeDeadline)}})
@@ -174,43 +183,42 @@ func (w *Worker) begin(j *job) bool {
 	return ok && err == nil
 }
 
-// meta is what the handler is told.
-func (j *job) meta(a *attempt) Meta {
-	m := Meta{
+// describe fills in what the handler is told.
+func (a *attempt) describe() {
+	j := a.job
+	a.task = Raw{Payload: j.Payload, Meta: Meta{
 		ID: TaskID(j.ID), Type: j.route.definition.Name, Queue: j.Queue, Priority: int(j.Priority),
 		Attempt: int(j.Attempts) + 1, MaxAttempts: a.w.maxAttemptsOf(j),
 		EnqueuedAt: j.EnqueuedAt, ScheduledFor: j.ScheduledFor, attempt: a,
-	}
+	}}
 	if len(j.Metadata) > 0 {
 		// Written by Enqueue from a map[string]string.
-		_ = json.Unmarshal(j.Metadata, &m.Metadata)
+		_ = json.Unmarshal(j.Metadata, &a.task.Metadata)
 	}
-	return m
 }
 
-// trace is what the attempt's span is told.
-func (j *job) trace() telemetry.Attempt {
+// trace is what the span of an attempt is told that starts after the task has
+// waited, or of none because it has ended.
+func (j *job) trace(waited time.Duration) telemetry.Attempt {
 	return telemetry.Attempt{
 		ID: j.ID, Type: j.route.definition.Name, Queue: j.Queue, Number: int(j.Attempts) + 1, Priority: int(j.Priority),
 		Created: telemetry.Carrier{Parent: j.TraceParent, State: j.TraceState}, Previous: j.PreviousTrace,
-		Delay: j.RunAt.Sub(j.EnqueuedAt) + j.waited + time.Since(j.claimed),
+		Delay: j.RunAt.Sub(j.EnqueuedAt) + waited,
 	}
 }
 
-// contextOf is the handler's context: it ends with the attempt's timeout, with
-// the task's deadline, with the lease, with the worker's patience at a
-// shutdown, and by stop.
-func (w *Worker) contextOf(j *job) (ctx context.Context, stop context.CancelCauseFunc, end func()) {
-	ctx, stop = context.WithCancelCause(j.session.handlers)
-	timeout, cause := w.timeoutOf(j), ErrTimeout
-	if left := j.timeLeft(); j.TimeToDeadline != 0 && (timeout <= 0 || left < timeout) {
-		timeout, cause = max(left, 1), ErrDeadline
+// endOf is when the context of an attempt that begins at a time ends by itself,
+// zero for never, and the cause.
+func (w *Worker) endOf(j *job, began time.Time) (deadline time.Time, late error) {
+	if timeout := w.timeoutOf(j); timeout > 0 {
+		deadline, late = began.Add(timeout), ErrTimeout
 	}
-	if timeout <= 0 {
-		return ctx, stop, func() { stop(nil) }
+	if j.TimeToDeadline != 0 {
+		if last := j.claimed.Add(j.TimeToDeadline); late == nil || last.Before(deadline) {
+			deadline, late = last, ErrDeadline
+		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
-	return ctx, stop, func() { cancel(); stop(nil) }
+	return deadline, late
 }
 
 // expired tells whether the task's ttl is over, by the database's time of the
@@ -218,6 +226,9 @@ func (w *Worker) contextOf(j *job) (ctx context.Context, stop context.CancelCaus
 func (j *job) expired() bool {
 	return j.TimeToLive < 0 || j.TimeToLive > 0 && time.Since(j.claimed) >= j.TimeToLive
 }
+
+// waitedSoFar is how long the task has been ready.
+func (j *job) waitedSoFar() time.Duration { return j.waited + time.Since(j.claimed) }
 
 // timeLeft is how long it is to the task's deadline, if it has one.
 func (j *job) timeLeft() time.Duration { return j.TimeToDeadline - time.Since(j.claimed) }
@@ -266,13 +277,4 @@ func call(ctx context.Context, h Handler, raw *Raw) (result []byte, err error) {
 		}
 	}()
 	return h.HandleTask(ctx, raw)
-}
-
-type taskKey struct{}
-
-// TaskFromContext returns the task that the handler called with ctx, or with a
-// context made from it, is working; nil outside a handler.
-func TaskFromContext(ctx context.Context) *Meta {
-	m, _ := ctx.Value(taskKey{}).(*Meta)
-	return m
 }

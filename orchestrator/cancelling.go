@@ -24,7 +24,7 @@ func (w *Worker) cancelRequested(s *session, requests []store.CancelRequest) {
 func (w *Worker) cancelUnstarted(j *job) {
 	request := w.pool.request(j)
 	(&attempt{w: w, job: j}).log().Info("task cancelled before it started", "reason", request.Reason)
-	_, span := w.client.tracing.Process(context.Background(), j.trace())
+	_, span := w.client.tracing.Process(context.Background(), j.trace(j.waitedSoFar()))
 	w.client.tracing.EndProcess(span, telemetry.Cancelled, string(CodeCancelled), nil, nil)
 	j.metrics.Outcome(telemetry.Cancelled)
 	w.finisher.add(cancelledBy(request, j, j.Attempts))
@@ -45,15 +45,13 @@ func (p *pool) cancel(s *session, requests []store.CancelRequest) (unstarted []*
 		byID[requests[i].ID] = &requests[i]
 	}
 	p.mu.Lock()
-	for j := range p.active {
+	for _, j := range p.active {
 		request := byID[j.ID]
 		if request == nil || j.requested != nil || j.session != s {
 			continue
 		}
 		j.requested = request
-		if j.stop != nil {
-			j.stop(fmt.Errorf("%w: %s", ErrCancelled, request.Reason))
-		}
+		j.attempt.context.cancel(fmt.Errorf("%w: %s", ErrCancelled, request.Reason))
 	}
 	p.mu.Unlock()
 	return p.unbuffer(func(j *job) bool {
@@ -62,15 +60,6 @@ func (p *pool) cancel(s *session, requests []store.CancelRequest) (unstarted []*
 		}
 		return j.requested != nil
 	})
-}
-
-// begin notes that j's handler is about to be called with ctx. It returns false
-// when somebody wants j cancelled.
-func (p *pool) begin(ctx context.Context, j *job, stop context.CancelCauseFunc) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	j.ctx, j.stop = ctx, stop
-	return j.requested == nil
 }
 
 // request is the request to cancel j, or nil.
@@ -85,7 +74,7 @@ func (p *pool) request(j *job) *store.CancelRequest {
 func (w *Worker) watch() {
 	for _, j := range w.pool.newlyStuck(time.Now()) {
 		(&attempt{w: w, job: j}).log().Error("handler ignores its cancelled context and keeps its slot",
-			"cause", context.Cause(j.ctx), "cancelled_for", time.Since(j.ended).Round(time.Millisecond),
+			"cause", context.Cause(&j.attempt.context), "cancelled_for", time.Since(j.ended).Round(time.Millisecond),
 			"running_for", time.Since(j.claimed).Round(time.Millisecond))
 	}
 }
@@ -95,9 +84,9 @@ func (w *Worker) watch() {
 func (p *pool) newlyStuck(at time.Time) (stuck []*job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for j := range p.active {
+	for _, j := range p.active {
 		switch {
-		case j.ctx == nil || j.ctx.Err() == nil || j.stuck:
+		case j.stuck || !j.attempt.context.hasEnded():
 		case j.ended.IsZero():
 			j.ended = at
 		case at.Sub(j.ended) >= p.w.abandonAfter:

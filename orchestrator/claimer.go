@@ -192,7 +192,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	c.w.pool.claimTook(took)
 	c.w.client.metrics.Claimed(len(claimed), took)
 	c.w.client.tracing.Receive(began, len(claimed), func(i int) telemetry.Received {
-		t := &claimed[i]
+		t := claimed[i]
 		return telemetry.Received{Queue: t.Queue, Created: telemetry.Carrier{Parent: t.TraceParent, State: t.TraceState}}
 	})
 	for _, j := range c.w.accept(s, req.Claim, claimed, now) {
@@ -313,34 +313,45 @@ func (c *claimer) signals() (hinted map[lane]bool, due bool) {
 	return hinted, due
 }
 
+// jobSlab is how many jobs share an allocation: few enough that one which runs
+// for hours does not keep the memory of a whole claim.
+const jobSlab = 32
+
 // accept turns rows into jobs, and returns those that are to start.
-func (w *Worker) accept(s *session, claim int64, claimed []store.Claimed, now time.Time) (starts []*job) {
+func (w *Worker) accept(s *session, claim int64, claimed []*store.Claimed, now time.Time) (starts []*job) {
 	known := w.routes.contracts.Load()
 	jobs := make([]*job, 0, len(claimed))
-	all := make([]job, len(claimed))
+	starts = make([]*job, 0, len(claimed))
 	at := time.Now()
-	for i := range claimed {
-		all[i] = job{
-			Claimed: claimed[i], fence: store.Fence{ID: claimed[i].ID, Worker: s.id, Claim: claim},
-			session: s, route: known.byID[claimed[i].Contract], claimed: at, waited: now.Sub(claimed[i].RunAt),
+	var slab []job
+	var before *job
+	for i, t := range claimed {
+		if len(slab) == 0 {
+			slab = make([]job, min(jobSlab, len(claimed)-i))
 		}
-		if all[i].route == nil {
-			all[i].route = w.routes.shun(claimed[i].Contract)
-			w.finisher.giveBack(&all[i])
+		j := &slab[0]
+		slab = slab[1:]
+		j.Claimed, j.fence = t, store.Fence{ID: t.ID, Worker: s.id, Claim: claim}
+		j.session, j.route, j.claimed, j.waited = s, known.byID[t.Contract], at, now.Sub(t.RunAt)
+		j.attempt.of(w, j)
+		if j.route == nil {
+			j.route = w.routes.shun(t.Contract)
+			w.finisher.giveBack(j)
 			continue
 		}
-		if all[i].Sublane == "" && all[i].sublane() != "" {
-			w.finisher.giveBack(&all[i]) // to its own lane: who enqueued it knew of no rate limit
+		if j.Sublane == "" && j.sublane() != "" {
+			w.finisher.giveBack(j) // to its own lane: who enqueued it knew of no rate limit
 			continue
 		}
-		if i > 0 && all[i].route == all[i-1].route && all[i].Queue == all[i-1].Queue {
-			all[i].metrics = all[i-1].metrics // claims are mostly of one kind
+		if before != nil && j.route == before.route && j.Queue == before.Queue {
+			j.metrics = before.metrics // claims are mostly of one kind
 		} else {
-			all[i].metrics = w.taskMetrics(&all[i])
+			j.metrics = w.taskMetrics(j)
 		}
-		jobs = append(jobs, &all[i])
-		if !all[i].expired() {
-			starts = append(starts, &all[i])
+		before = j
+		jobs = append(jobs, j)
+		if !j.expired() {
+			starts = append(starts, j)
 		}
 	}
 	for _, j := range w.pool.add(jobs) {

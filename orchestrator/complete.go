@@ -55,7 +55,7 @@ func complete(ctx context.Context, m *Meta, tx Tx, result []byte) error {
 	if !done {
 		return fmt.Errorf("complete task %s: %w", m.ID, ErrLeaseLost)
 	}
-	a.handed = h
+	a.handed = &h
 	a.completed.Store(true)
 	return nil
 }

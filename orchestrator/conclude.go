@@ -29,7 +29,7 @@ func (w *Worker) conclude(ctx context.Context, a *attempt, result []byte, err er
 	if a.completed.Load() {
 		if w.completedFor(j) {
 			w.client.results.finished()
-			w.handedOver(a.handed)
+			w.handedOver(*a.handed)
 			j.metrics.Finished(telemetry.Succeeded)
 			return conclusion{label: telemetry.Succeeded}
 		}
@@ -41,9 +41,9 @@ func (w *Worker) conclude(ctx context.Context, a *attempt, result []byte, err er
 		err = checkResult(result)
 	}
 	if err == nil {
-		return conclusion{write: true, label: telemetry.Succeeded, outcome: outcome{job: j, finished: &store.Finished{
-			Fence: j.fence, State: store.StateSucceeded, Attempts: j.Attempts + 1,
-			Kept: j.route.definition.retention(), Result: string(result)}}}
+		a.succeeded = store.Finished{Fence: j.fence, State: store.StateSucceeded, Attempts: j.Attempts + 1,
+			Kept: j.route.definition.retention(), Result: string(result)}
+		return conclusion{write: true, label: telemetry.Succeeded, outcome: outcome{job: j, finished: &a.succeeded}}
 	}
 	cause := context.Cause(ctx)
 	request := w.pool.request(j)
@@ -216,6 +216,9 @@ func newAttemptError(attempt int, code Code, err error) attemptError {
 
 // stackOf is where a handler panicked, nil for other errors.
 func stackOf(err error) []byte {
+	if err == nil {
+		return nil
+	}
 	var panicked *PanicError
 	if errors.As(err, &panicked) {
 		return panicked.Stack

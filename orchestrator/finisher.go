@@ -33,6 +33,9 @@ func (o outcome) tells() bool {
 	return false
 }
 
+// handsOver tells whether the task has a turn or a slot.
+func (o outcome) handsOver() bool { return o.job.handsOver() }
+
 // finisher writes outcomes in batches: what ends while one batch is written
 // goes into the next.
 type finisher struct {
@@ -83,33 +86,24 @@ func (f *finisher) flush(batch []outcome) {
 	defer func() { f.w.client.metrics.Finished(len(batch), time.Since(began)) }()
 	// The statements lock rows in the order in which they come.
 	slices.SortFunc(batch, func(a, b outcome) int { return int(a.job.fence.ID - b.job.fence.ID) })
-	var finished, buried, returned []outcome
-	for _, o := range batch {
-		switch {
-		case o.finished != nil:
-			finished = append(finished, o)
-		case o.buried != nil:
-			buried = append(buried, o)
-		default:
-			returned = append(returned, o)
-		}
-	}
+	finished, others := split(batch, func(o outcome) bool { return o.finished != nil })
+	buried, returned := split(others, func(o outcome) bool { return o.buried != nil })
 	soonest := soonestRetry(returned) // now: write takes its batch apart
 	tells := slices.ContainsFunc(batch, (outcome).tells)
 	st := f.w.client.store
-	plain, turns := byTurns(finished)
+	turns, plain := split(finished, outcome.handsOver)
 	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
 		return st.Finish(ctx, f.finishedRows(part))
 	})
 	f.writeHalves(turns, f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
 		return st.FinishTurns(ctx, f.finishedRows(part), taker)
 	}))
-	plain, turns = byTurns(buried)
+	turns, plain = split(buried, outcome.handsOver)
 	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
 		return st.Bury(ctx, f.buriedRows(part))
 	})
 	f.write(turns, f.buryTurns())
-	plain, turns = byTurns(returned)
+	turns, plain = split(returned, outcome.handsOver)
 	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
 		return st.Return(ctx, f.returnedRows(part))
 	})
@@ -125,6 +119,27 @@ func (f *finisher) flush(batch []outcome) {
 	if len(returned) > 0 {
 		f.w.claimer.wakeAfter(soonest)
 	}
+}
+
+// split separates the outcomes that are of one kind from the rest. Mostly all
+// are, or none is, and then it needs no memory.
+func split(batch []outcome, isOf func(outcome) bool) (of, rest []outcome) {
+	first := slices.IndexFunc(batch, isOf)
+	if first < 0 {
+		return nil, batch
+	}
+	other := slices.IndexFunc(batch, func(o outcome) bool { return !isOf(o) })
+	if other < 0 {
+		return batch, nil
+	}
+	for _, o := range batch {
+		if isOf(o) {
+			of = append(of, o)
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	return of, rest
 }
 
 func (f *finisher) buryTurns() statement {

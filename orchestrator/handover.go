@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -146,20 +145,4 @@ func (f *finisher) handing(run func(context.Context, []outcome, store.Taker) (st
 		f.w.handedOver(h)
 		return h.Ended, nil
 	}
-}
-
-// byTurns separates the outcomes of tasks that have a turn or a slot.
-func byTurns(batch []outcome) (plain, turns []outcome) {
-	hands := func(o outcome) bool { return o.job.handsOver() }
-	if !slices.ContainsFunc(batch, hands) {
-		return batch, nil
-	}
-	for _, o := range batch {
-		if hands(o) {
-			turns = append(turns, o)
-		} else {
-			plain = append(plain, o)
-		}
-	}
-	return plain, turns
 }

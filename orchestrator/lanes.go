@@ -108,12 +108,11 @@ func rotate(some []lane, by int) {
 // advance moves the cursors. A lane that gave less than it was asked for is
 // exhausted up to now; one that gave all stands at the last task it gave; one
 // that the claim did not come to stays. It returns the exhausted ones.
-func (ls *lanes) advance(req store.ClaimRequest, served []lane, claimed []store.Claimed, now time.Time) (exhausted []lane) {
+func (ls *lanes) advance(req store.ClaimRequest, served []lane, claimed []*store.Claimed, now time.Time) (exhausted []lane) {
 	ls.saw(now)
 	got := make([]int, len(served))
 	last := -1
-	for i := range claimed {
-		t := &claimed[i]
+	for _, t := range claimed {
 		got[t.Lane]++
 		last = max(last, t.Lane)
 		ls.cursors[served[t.Lane]].Cursor = store.Cursor{RunAt: t.RunAt, ID: t.ID}

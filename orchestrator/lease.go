@@ -90,8 +90,10 @@ func (l *lease) register(ctx context.Context) error {
 }
 
 // holds tells whether s may still start handlers.
-func (l *lease) holds(s *session) bool {
-	return !s.lost() && int64(l.clock()) < s.good.Load()
+func (l *lease) holds(s *session) bool { return l.holdsAt(s, time.Now()) }
+
+func (l *lease) holdsAt(s *session, at time.Time) bool {
+	return !s.lost() && int64(at.Sub(l.began)) < s.good.Load()
 }
 
 // run sends heartbeats until ctx ends.

@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"cmp"
-	"context"
 	"math"
 	"slices"
 	"sync"
@@ -14,19 +13,19 @@ import (
 
 // job is a claimed task on its way through a worker.
 type job struct {
-	store.Claimed
+	*store.Claimed
 	fence   store.Fence
 	session *session
 	route   *route
 	claimed time.Time     // by this process's monotonic clock
 	waited  time.Duration // from when it was ready to the claim, by the database's
 	metrics *telemetry.TaskMetrics
+	attempt attempt
 
 	// The pool's mutex guards the rest.
-	ctx       context.Context // the handler's; nil before it begins
-	stop      context.CancelCauseFunc
+	place     int                  // in the pool's active jobs
 	requested *store.CancelRequest // somebody wants it cancelled
-	ended     time.Time            // when ctx was first seen to have ended
+	ended     time.Time            // when the handler's context was first seen to have ended
 	stuck     bool                 // its handler goes on all the same
 }
 
@@ -42,7 +41,8 @@ type pool struct {
 
 	mu       sync.Mutex
 	queues   map[string]*slots
-	active   map[*job]struct{}
+	ordered  []*slots // queues, for those who visit all of them for every job
+	active   []*job   // in no order
 	buffered int
 	suspects []*job
 	// suspectRuns holds the next suspect back while one runs whose innocence
@@ -54,6 +54,9 @@ type pool struct {
 	idleSignal  chan struct{} // closed when the pool is closed and nothing runs
 	prefetch    prefetch
 }
+
+// ended is the place of a job that is not active any more.
+const ended = -1
 
 // slots is one queue's share of the pool.
 type slots struct {
@@ -70,13 +73,14 @@ type slots struct {
 }
 
 func newPool(w *Worker) *pool {
-	p := &pool{w: w, room: make(chan struct{}, 1), queues: map[string]*slots{}, active: map[*job]struct{}{}, idleSignal: make(chan struct{})}
+	p := &pool{w: w, room: make(chan struct{}, 1), queues: map[string]*slots{}, idleSignal: make(chan struct{})}
 	p.settings = &settings{}
 	for _, q := range w.routes.queues {
 		// A queue without a limit of its own may fill the pool that somebody
 		// has given a size.
 		limit := cmp.Or(q.PerWorker, w.config.PoolSize, DefaultQueueConcurrency)
-		p.queues[q.Name] = &slots{declared: limit, perWorker: limit, declaredTotal: q.Total, total: q.Total, ends: endRate{since: time.Now()}}
+		s := &slots{declared: limit, perWorker: limit, declaredTotal: q.Total, total: q.Total, ends: endRate{since: time.Now()}}
+		p.queues[q.Name], p.ordered = s, append(p.ordered, s)
 		p.size += limit
 	}
 	if w.config.PoolSize > 0 {
@@ -168,7 +172,11 @@ func (p *pool) run(j *job) {
 func (p *pool) done(j *job) (next *job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.active, j)
+	last := p.active[len(p.active)-1]
+	p.active[j.place], last.place = last, j.place
+	p.active[len(p.active)-1] = nil
+	p.active = p.active[:len(p.active)-1]
+	j.place = ended
 	p.returned(j)
 	s := p.queues[j.Queue]
 	s.running--
@@ -195,7 +203,7 @@ func (p *pool) take() *job {
 		return j
 	}
 	var best *slots
-	for _, s := range p.queues {
+	for _, s := range p.ordered {
 		if len(s.buffer) > 0 && s.running < s.limit() && (best == nil || s.buffer[0].Priority > best.buffer[0].Priority) {
 			best = s
 		}
@@ -228,7 +236,8 @@ func (p *pool) takeSuspect() *job {
 func (p *pool) activate(j *job, s *slots) *job {
 	p.buffered--
 	s.running++
-	p.active[j] = struct{}{}
+	j.place = len(p.active)
+	p.active = append(p.active, j)
 	return j
 }
 
@@ -237,7 +246,7 @@ func (p *pool) activate(j *job, s *slots) *job {
 func (p *pool) cleared(j *job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, runs := p.active[j]; !runs {
+	if j.place == ended {
 		return
 	}
 	p.suspectRuns = false
@@ -317,11 +326,7 @@ func (p *pool) busy() int {
 func (p *pool) running() []*job {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	jobs := make([]*job, 0, len(p.active))
-	for j := range p.active {
-		jobs = append(jobs, j)
-	}
-	return jobs
+	return slices.Clone(p.active)
 }
 
 // prefetch sizes the buffer: as many tasks as are likely to end while one

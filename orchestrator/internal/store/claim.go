@@ -113,21 +113,69 @@ const (
     coalesce(c.trace_parent, ''), coalesce(c.trace_state, ''), coalesce(c.previous_trace, ''), c.payload, c.metadata`
 )
 
-// scanClaimed reads claimedValues, and what comes after them.
-func scanClaimed(rows Rows, t *Claimed, now *time.Time, more ...any) error {
-	var ttlMicro, deadlineMicro int64
-	err := rows.Scan(append([]any{now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &ttlMicro, &deadlineMicro, &t.Contract, &t.Queue, &t.Sublane, &t.Priority,
-		&t.Attempts, &t.MaxAttempts, &t.TimeoutMS, &t.Suspect, &t.Grouped, &t.Limited,
-		&t.TraceParent, &t.TraceState, &t.PreviousTrace, &t.Payload, &t.Metadata}, more...)...)
-	t.TimeToLive = time.Duration(ttlMicro) * time.Microsecond
-	t.TimeToDeadline = time.Duration(deadlineMicro) * time.Microsecond
+// claimedRow reads rows of claimedValues, and what comes after them, into one
+// place. What most rows of a statement have in common is not copied for each.
+type claimedRow struct {
+	Claimed
+	now                                     time.Time
+	ttlMicro, deadlineMicro                 int64
+	queue, sublane, traceParent, traceState repeatedText
+	columns                                 []any
+}
+
+func newClaimedRow(more ...any) *claimedRow {
+	r := &claimedRow{}
+	t := &r.Claimed
+	r.columns = append([]any{&r.now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &r.ttlMicro, &r.deadlineMicro, &t.Contract,
+		&r.queue, &r.sublane, &t.Priority, &t.Attempts, &t.MaxAttempts, &t.TimeoutMS, &t.Suspect, &t.Grouped, &t.Limited,
+		&r.traceParent, &r.traceState, &t.PreviousTrace, &t.Payload, &t.Metadata}, more...)
+	return r
+}
+
+func (r *claimedRow) scan(rows Rows) error {
+	err := rows.Scan(r.columns...)
+	t := &r.Claimed
+	t.Queue, t.Sublane = string(r.queue), string(r.sublane)
+	t.TraceParent, t.TraceState = string(r.traceParent), string(r.traceState)
+	t.TimeToLive = time.Duration(r.ttlMicro) * time.Microsecond
+	t.TimeToDeadline = time.Duration(r.deadlineMicro) * time.Microsecond
 	return err
+}
+
+// repeatedText is a column of text that is often the same as in the row before.
+type repeatedText string
+
+// ScanBytes implements pgtype.BytesScanner.
+func (t *repeatedText) ScanBytes(v []byte) error {
+	if string(v) != string(*t) {
+		*t = repeatedText(v)
+	}
+	return nil
+}
+
+// claimedSlab is how many tasks share an allocation: few enough that one which
+// runs for hours does not keep the memory of a whole claim.
+const claimedSlab = 32
+
+// claimedList collects tasks.
+type claimedList struct {
+	tasks []*Claimed
+	slab  []Claimed // allocated, and not all used
+}
+
+func (l *claimedList) add(t Claimed) {
+	if len(l.slab) == 0 {
+		l.slab = make([]Claimed, claimedSlab)
+	}
+	l.slab[0] = t
+	l.tasks = append(l.tasks, &l.slab[0])
+	l.slab = l.slab[1:]
 }
 
 // Claim takes up to req.Limit ready tasks, in lane order and then oldest
 // first, and returns the database's time. An error leaves open whether rows
 // were claimed: see [Store.Disown].
-func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []Claimed, now time.Time, err error) {
+func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []*Claimed, now time.Time, err error) {
 	n := len(req.Lanes)
 	var (
 		queues     = make([]string, n)
@@ -150,26 +198,26 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []Claimed, n
 	for i, lane := range req.Lanes {
 		laneOf[lane.LaneKey] = i
 	}
-	tasks = make([]Claimed, 0, min(req.Limit, 1024))
+	row := newClaimedRow()
+	claimed := claimedList{tasks: make([]*Claimed, 0, min(req.Limit, 1024))}
 	for rows.Next() {
-		var t Claimed
-		if err := scanClaimed(rows, &t, &now); err != nil {
+		if err := row.scan(rows); err != nil {
 			return nil, now, wrap("claim", err)
 		}
-		if t.ID == 0 {
+		if row.ID == 0 {
 			continue
 		}
-		t.Lane = laneOf[t.LaneKey]
-		tasks = append(tasks, t)
+		row.Lane = laneOf[row.LaneKey]
+		claimed.add(row.Claimed)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, now, wrap("claim", err)
+		return nil, row.now, wrap("claim", err)
 	}
 	// RETURNING has no order.
-	slices.SortFunc(tasks, func(a, b Claimed) int {
+	slices.SortFunc(claimed.tasks, func(a, b *Claimed) int {
 		return cmp.Or(cmp.Compare(a.Lane, b.Lane), a.RunAt.Compare(b.RunAt), cmp.Compare(a.ID, b.ID))
 	})
-	return tasks, now, nil
+	return claimed.tasks, row.now, nil
 }
 
 // disown uses the index tasks_running.

@@ -3,7 +3,6 @@ package store
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -65,11 +64,10 @@ func BenchmarkClaimedRow(b *testing.B) {
 	}
 	rows.Close()
 	require.NoError(b, rows.Err())
+	row := newClaimedRow()
 	b.ReportAllocs()
 	for b.Loop() {
-		var task Claimed
-		var now time.Time
-		if err := scanClaimed(wire, &task, &now); err != nil {
+		if err := row.scan(wire); err != nil {
 			b.Fatal(err)
 		}
 	}

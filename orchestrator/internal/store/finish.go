@@ -447,8 +447,8 @@ func (s *Store) ids(ctx context.Context, doing, statement string, args ...any) (
 	}
 	defer rows.Close()
 	var ids []int64
+	var id int64
 	for rows.Next() {
-		var id int64
 		if err := rows.Scan(&id); err != nil {
 			return nil, wrap(doing, err)
 		}

@@ -181,11 +181,11 @@ type Turn struct {
 
 // Handed is what the end of tasks has led to.
 type Handed struct {
-	Ended    []int64   // tasks whose fence held
-	Taken    []Claimed // next tasks, claimed by the taker
-	Now      time.Time // the database's
-	Ready    []LaneKey // lanes that have new tasks
-	Arriving []string  // queues in which tasks wait for slots
+	Ended    []int64    // tasks whose fence held
+	Taken    []*Claimed // next tasks, claimed by the taker
+	Now      time.Time  // the database's
+	Ready    []LaneKey  // lanes that have new tasks
+	Arriving []string   // queues in which tasks wait for slots
 	// Groups and Limits are keys whose next task was locked by somebody: see
 	// [Store.Settle].
 	Groups, Limits []string
@@ -197,16 +197,19 @@ func (h *Handed) add(more Handed) {
 }
 
 func (h *Handed) read(rows Rows) error {
+	var (
+		kind  int16
+		key   string
+		t     = newClaimedRow(&kind, &key)
+		taken claimedList
+	)
 	for rows.Next() {
-		var t Claimed
-		var kind int16
-		var key string
-		if err := scanClaimed(rows, &t, &h.Now, &kind, &key); err != nil {
+		if err := t.scan(rows); err != nil {
 			return err
 		}
 		switch kind {
 		case kindTaken:
-			h.Taken = append(h.Taken, t)
+			taken.add(t.Claimed)
 		case kindEnded:
 			h.Ended = append(h.Ended, t.ID)
 		case kindPromoted:
@@ -219,6 +222,7 @@ func (h *Handed) read(rows Rows) error {
 			h.Limits = append(h.Limits, key)
 		}
 	}
+	h.Taken, h.Now = taken.tasks, t.now
 	return rows.Err()
 }
 

@@ -94,7 +94,7 @@ func (m *turnsMachine) claim(t *rapid.T) {
 }
 
 // took notes what was claimed, and that groups start in the order of ids.
-func (m *turnsMachine) took(t *rapid.T, tasks []Claimed, worker, claim int64) {
+func (m *turnsMachine) took(t *rapid.T, tasks []*Claimed, worker, claim int64) {
 	for _, task := range tasks {
 		m.held[task.ID] = Fence{task.ID, worker, claim}
 		if !task.Grouped {
