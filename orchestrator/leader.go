@@ -26,6 +26,9 @@ type leader struct {
 	leadership store.Leadership
 	leads      bool
 	cleaned    time.Time
+	// sweepAfter is when tasks without a worker are looked for although no
+	// worker has died; zero is at the next turn.
+	sweepAfter time.Time
 	depth      *depthMeter
 }
 
@@ -76,7 +79,7 @@ func (l *leader) turn(ctx context.Context) {
 	if !leads {
 		return
 	}
-	w.recover(ctx, leadership)
+	l.recover(ctx)
 	l.settleCancelled(ctx)
 	l.depth.measure(ctx)
 	if time.Since(l.cleaned) >= w.config.CleanupInterval {
@@ -112,7 +115,7 @@ func (l *leader) set(leads bool) {
 	if l.leads == leads {
 		return
 	}
-	l.leads = leads
+	l.leads, l.sweepAfter = leads, time.Time{}
 	l.w.logger.Info("leadership changed", "leads", leads, "epoch", l.leadership.Epoch)
 	l.w.client.metrics.Leads(leads)
 }
@@ -128,15 +131,23 @@ func (l *leader) resign() {
 	}
 }
 
+// sweepRest is how many times as long as a sweep took, which reads the whole
+// table of tasks, the leader rests from sweeping. Small tables are swept at
+// every turn.
+const sweepRest = 100
+
 // recover takes back the tasks of dead workers.
-func (w *Worker) recover(ctx context.Context, l store.Leadership) {
+func (l *leader) recover(ctx context.Context) {
+	w := l.w
 	for limit := recoverBatch; ; {
 		var r store.Recovery
+		began := time.Now()
 		err := w.within(ctx, func(ctx context.Context) (err error) {
-			r, err = w.client.store.Recover(ctx, l, limit, w.maxAttempts, w.routes.contracts.Load().blocking)
+			r, err = w.client.store.Recover(ctx, l.leadership, limit, !began.Before(l.sweepAfter), w.maxAttempts, w.routes.contracts.Load().blocking)
 			return err
 		})
 		if err != nil {
+			l.sweepAfter = time.Time{} // a death that was found may have to be found again
 			w.failedDuty(ctx, err)
 			if limit /= 10; store.TookTooLong(err) && limit > 0 {
 				continue
@@ -151,8 +162,12 @@ func (w *Worker) recover(ctx context.Context, l store.Leadership) {
 			w.logger.Warn("recovered the tasks of dead workers", "workers", r.Workers, "back", r.Back, "dead", r.Dead, "cancelled", cancelled)
 		}
 		if r.Back+r.Dead+cancelled < limit {
+			if r.Swept {
+				l.sweepAfter = time.Now().Add(sweepRest * time.Since(began))
+			}
 			return
 		}
+		l.sweepAfter = time.Time{} // there are more
 	}
 }
 

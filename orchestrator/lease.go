@@ -159,7 +159,9 @@ func (l *lease) heartbeat(ctx context.Context, s *session) (alive bool, err erro
 			return false, err
 		}
 	}
-	return l.w.client.store.Heartbeat(ctx, l.conn, s.id, l.w.pool.slotsNow(), l.w.pool.busy(), l.idle.Load(), l.draining.Load())
+	return l.w.client.store.Heartbeat(ctx, l.conn, s.id, store.Vitals{
+		Slots: l.w.pool.slotsNow(), Busy: l.w.pool.busy(), Held: l.w.pool.held(), Idle: l.idle.Load(), Draining: l.draining.Load(),
+	})
 }
 
 // lose cancels everything that runs under s.

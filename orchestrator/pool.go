@@ -323,6 +323,22 @@ func (p *pool) busy() int {
 	return len(p.active)
 }
 
+// held is how many jobs of each queue run or are buffered.
+func (p *pool) held() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held := make(map[string]int, len(p.queues))
+	for name, s := range p.queues {
+		if n := s.running + len(s.buffer); n > 0 {
+			held[name] = n
+		}
+	}
+	for _, j := range p.suspects {
+		held[j.Queue]++
+	}
+	return held
+}
+
 func (p *pool) running() []*job {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -17,7 +17,7 @@ func TestRecoveryEndsWhatIsToBeCancelled(t *testing.T) {
 	l, leads, err := s.Campaign(t.Context(), 9, time.Hour)
 	require.NoError(t, err)
 	require.True(t, leads)
-	r, err := s.Recover(t.Context(), l, 10, func(int32, int16) int16 { return 5 }, nil)
+	r, err := s.Recover(t.Context(), l, 10, true, func(int32, int16) int16 { return 5 }, nil)
 	require.NoError(t, err)
 	require.Equal(t, 1, r.Back)
 	require.Equal(t, []Moved{{Type: "t", Queue: "q", N: 1}}, r.Cancelled)

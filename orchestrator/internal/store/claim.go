@@ -72,8 +72,12 @@ type Claimed struct {
 // for later, at whatever priority, are never scanned. The outer LIMIT stops
 // the walk.
 //
-// CASE hides the contracts from the planner, which would expect that next to
-// no row passes, and read and sort the whole lane to find it.
+// CASE hides the state and the contracts from the planner, which would expect
+// that next to no row passes, and read and sort the whole lane to find it.
+//
+// What the UPDATE changes stands in no index, and pages have room for a second
+// version of their rows (fillfactor): PostgreSQL updates the heap alone. The
+// entries of running tasks stay in tasks_ready; cursors are past them.
 //
 // It always returns a row, so that the caller learns the database's
 // time even when nothing was claimed.
@@ -84,9 +88,9 @@ WITH lanes AS (
 chosen AS MATERIALIZED (
     SELECT probe.id FROM lanes CROSS JOIN LATERAL (
         SELECT t.id FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority
+        WHERE t.waits_for = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority
           AND t.run_at <= now() AND (t.run_at, t.id) > (lanes.run_at, lanes.id)
-          AND CASE WHEN t.contract <= $8 THEN t.contract <> ALL ($9::integer[]) END
+          AND CASE WHEN t.state = 0 AND t.contract <= $8 THEN t.contract <> ALL ($9::integer[]) END
         ORDER BY t.run_at, t.id LIMIT lanes.want
         FOR UPDATE SKIP LOCKED) AS probe
     LIMIT $7),
@@ -220,7 +224,8 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []*Claimed, 
 	return claimed.tasks, row.now, nil
 }
 
-// disown uses the index tasks_running.
+// disown reads the whole table, as only a broken connection makes it do: what
+// runs has no index, because every claim would have to write to it.
 const disown = `
 UPDATE orchestrator.tasks t SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, run_at = now()
 WHERE t.id = ANY (ARRAY(
@@ -262,8 +267,8 @@ FROM (VALUES (1)) AS one LEFT JOIN (
         FROM unnest($3::text[], $4::text[], $5::smallint[]) AS named(queue, sublane, priority)) AS l
     CROSS JOIN LATERAL (
         SELECT t.run_at, t.id FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = l.queue AND t.sublane = l.sublane AND t.priority = l.priority AND t.run_at >= $6
-          AND CASE WHEN t.contract <= $7 THEN t.contract <> ALL ($8::integer[]) END
+        WHERE t.waits_for = 0 AND t.queue = l.queue AND t.sublane = l.sublane AND t.priority = l.priority AND t.run_at >= $6
+          AND CASE WHEN t.state = 0 AND t.contract <= $7 THEN t.contract <> ALL ($8::integer[]) END
         ORDER BY t.run_at, t.id LIMIT 1) AS first) AS head ON true`
 
 // LaneHead is the first waiting task of a lane.
@@ -322,17 +327,17 @@ const findSublanes = `
 WITH RECURSIVE found AS (
     SELECT q.queue, first.sublane FROM unnest($1::text[]) AS q(queue) CROSS JOIN LATERAL (
         SELECT t.sublane FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = q.queue AND t.sublane > ''
+        WHERE t.waits_for = 0 AND t.queue = q.queue AND t.sublane > ''
         ORDER BY t.queue, t.sublane LIMIT 1) AS first
     UNION ALL
     SELECT found.queue, next.sublane FROM found CROSS JOIN LATERAL (
         SELECT t.sublane FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = found.queue AND t.sublane > found.sublane
+        WHERE t.waits_for = 0 AND t.queue = found.queue AND t.sublane > found.sublane
         ORDER BY t.queue, t.sublane LIMIT 1) AS next)
 SELECT queue, sublane FROM found`
 
-// Sublanes returns the sublanes of queues in which tasks wait, without their
-// priorities.
+// Sublanes returns the sublanes of queues in which tasks wait or run, without
+// their priorities.
 func (s *Store) Sublanes(ctx context.Context, queues []string) (found []LaneKey, err error) {
 	rows, err := s.query(ctx, findSublanes, queues)
 	if err != nil {

@@ -39,29 +39,30 @@ SELECT pg_relation_size('orchestrator.tasks') / current_setting('block_size')::b
 const sampleTasks = `
 SELECT t.queue,
     count(*) FILTER (WHERE t.state = 0 AND t.run_at <= now()),
-    count(*) FILTER (WHERE t.run_at > now() AND t.attempts = 0),
-    count(*) FILTER (WHERE t.run_at > now() AND t.attempts > 0),
+    count(*) FILTER (WHERE t.state <> 1 AND t.run_at > now() AND t.attempts = 0),
+    count(*) FILTER (WHERE t.state <> 1 AND t.run_at > now() AND t.attempts > 0),
     count(*) FILTER (WHERE t.state = 2 AND t.run_at <= now()),
     count(*) FILTER (WHERE t.state = 3 AND t.run_at <= now()),
-    0, 0
-FROM orchestrator.tasks t TABLESAMPLE SYSTEM ($1) WHERE t.state IN (0, 2, 3) GROUP BY t.queue`
+    count(*) FILTER (WHERE t.state = 1), 0
+FROM orchestrator.tasks t TABLESAMPLE SYSTEM ($1) GROUP BY t.queue`
 
 const sampleDead = `
 SELECT d.queue, 0, 0, 0, 0, 0, 0, count(*) FROM orchestrator.tasks_dead d TABLESAMPLE SYSTEM ($1) GROUP BY d.queue`
 
-// countRunning walks the index tasks_running, which has as many entries as the
-// workers have slots and room to prefetch.
-const countRunning = `
-SELECT t.queue, 0, 0, 0, 0, 0, count(*), 0 FROM orchestrator.tasks t WHERE t.state = 1 GROUP BY t.queue`
+// heldByWorkers is what the workers that are there said they hold.
+const heldByWorkers = `
+SELECT h.key, sum(h.value::bigint)::bigint
+FROM orchestrator.workers w CROSS JOIN LATERAL jsonb_each_text(w.held) AS h
+WHERE w.heartbeat_at >= now() - w.lease GROUP BY h.key`
 
 // waitingLanes steps from lane to lane through the index tasks_ready.
 const waitingLanes = `
 WITH RECURSIVE lanes AS (
-    (SELECT t.queue, t.sublane, t.priority FROM orchestrator.tasks t WHERE t.state = 0 ORDER BY t.queue, t.sublane, t.priority LIMIT 1)
+    (SELECT t.queue, t.sublane, t.priority FROM orchestrator.tasks t WHERE t.waits_for = 0 ORDER BY t.queue, t.sublane, t.priority LIMIT 1)
     UNION ALL
     SELECT next.queue, next.sublane, next.priority FROM lanes CROSS JOIN LATERAL (
         SELECT t.queue, t.sublane, t.priority FROM orchestrator.tasks t
-        WHERE t.state = 0 AND (t.queue, t.sublane, t.priority) > (lanes.queue, lanes.sublane, lanes.priority)
+        WHERE t.waits_for = 0 AND (t.queue, t.sublane, t.priority) > (lanes.queue, lanes.sublane, lanes.priority)
         ORDER BY t.queue, t.sublane, t.priority LIMIT 1) AS next)`
 
 // countLanes gives the ready tasks of each queue, and -1 for a queue that has a
@@ -71,7 +72,8 @@ SELECT lanes.queue, CASE WHEN max(ready.n) > $1 THEN -1 ELSE sum(ready.n)::bigin
 FROM lanes CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (
         SELECT FROM orchestrator.tasks t
-        WHERE t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority AND t.run_at <= now()
+        WHERE t.waits_for = 0 AND CASE WHEN t.state = 0 THEN true END
+          AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority AND t.run_at <= now()
         ORDER BY t.queue, t.sublane, t.priority, t.run_at, t.id LIMIT $1 + 1) AS capped) AS ready
 GROUP BY lanes.queue`
 
@@ -80,23 +82,24 @@ GROUP BY lanes.queue`
 // index tasks_arriving.
 const countArrivals = `
 WITH RECURSIVE lines AS (
-    (SELECT t.queue, t.state FROM orchestrator.tasks t WHERE (t.state IN (2, 3)) IS TRUE ORDER BY t.queue, t.state LIMIT 1)
+    (SELECT t.queue, t.waits_for AS state FROM orchestrator.tasks t WHERE (t.waits_for IN (2, 3)) IS TRUE ORDER BY t.queue, t.waits_for LIMIT 1)
     UNION ALL
     SELECT next.queue, next.state FROM lines CROSS JOIN LATERAL (
-        SELECT t.queue, t.state FROM orchestrator.tasks t
-        WHERE (t.state IN (2, 3)) IS TRUE AND (t.queue, t.state) > (lines.queue, lines.state)
-        ORDER BY t.queue, t.state LIMIT 1) AS next)
+        SELECT t.queue, t.waits_for AS state FROM orchestrator.tasks t
+        WHERE (t.waits_for IN (2, 3)) IS TRUE AND (t.queue, t.waits_for) > (lines.queue, lines.state)
+        ORDER BY t.queue, t.waits_for LIMIT 1) AS next)
 SELECT lines.queue, lines.state, CASE WHEN due.n > $1 THEN -1 ELSE due.n END
 FROM lines CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (
         SELECT FROM orchestrator.tasks t
-        WHERE (t.state IN (2, 3)) IS TRUE AND t.queue = lines.queue AND t.state = lines.state AND t.run_at <= now()
-        ORDER BY t.queue, t.state, t.run_at, t.id LIMIT $1 + 1) AS capped) AS due`
+        WHERE (t.waits_for IN (2, 3)) IS TRUE AND t.queue = lines.queue AND t.waits_for = lines.state AND t.run_at <= now()
+        ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT $1 + 1) AS capped) AS due`
 
 // Depth counts the tasks of all queues by state, those of declared queues that
 // are empty included. In tables of more than samplePages it estimates what is
 // scheduled, retrying or dead, and what is ready in a lane, blocked or throttled
-// in a queue when that is more than exactLane.
+// in a queue when that is more than exactLane; and what is running is what the
+// workers said with their last heartbeats.
 func (s *Store) Depth(ctx context.Context) ([]QueueDepth, error) { return s.depth(ctx, samplePages) }
 
 func (s *Store) depth(ctx context.Context, samplePages int64) (depths []QueueDepth, err error) {
@@ -127,12 +130,12 @@ func (s *Store) depth(ctx context.Context, samplePages int64) (depths []QueueDep
 			if err := s.correctArrivals(ctx, tx, byQueue, at); err != nil {
 				return err
 			}
+			if err := s.correctRunning(ctx, tx, byQueue, at); err != nil {
+				return err
+			}
 		}
 		read = percent(deadPages, samplePages)
-		if err := s.addDepths(ctx, tx, at, read, sampleDead, read); err != nil {
-			return err
-		}
-		return s.addDepths(ctx, tx, at, 100, countRunning)
+		return s.addDepths(ctx, tx, at, read, sampleDead, read)
 	})
 	for _, d := range byQueue {
 		depths = append(depths, *d)
@@ -222,6 +225,28 @@ func (s *Store) correctArrivals(ctx context.Context, tx pgx.Tx, byQueue map[stri
 	return rows.Err()
 }
 
+// correctRunning replaces the estimates of running tasks by what the workers
+// say.
+func (s *Store) correctRunning(ctx context.Context, tx pgx.Tx, byQueue map[string]*QueueDepth, at func(string) *QueueDepth) error {
+	rows, err := tx.Query(ctx, s.text(heldByWorkers))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for _, d := range byQueue {
+		d.Running = 0
+	}
+	for rows.Next() {
+		var queue string
+		var n int64
+		if err := rows.Scan(&queue, &n); err != nil {
+			return err
+		}
+		at(queue).Running = n
+	}
+	return rows.Err()
+}
+
 // corrected is a count in place of an estimate; -1 counts more than exactLane.
 func corrected(estimate, counted int64) int64 {
 	if counted >= 0 {
@@ -234,7 +259,7 @@ const oldestReady = waitingLanes + `
 SELECT lanes.queue, extract(epoch FROM max(now() - first.run_at))::float8
 FROM lanes CROSS JOIN LATERAL (
     SELECT t.run_at FROM orchestrator.tasks t
-    WHERE t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority AND t.run_at <= now()
+    WHERE t.waits_for = 0 AND CASE WHEN t.state = 0 THEN true END AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority AND t.run_at <= now()
     ORDER BY t.run_at, t.id LIMIT 1) AS first
 GROUP BY lanes.queue`
 

@@ -64,16 +64,27 @@ const (
 // held locks the rows whose fence holds, through the primary key and in the
 // order of ids. SKIP LOCKED: a row that somebody else is changing is left out
 // of the batch and tried again alone.
-//
-// IS NOT DISTINCT FROM keeps the planner off the index tasks_running, which it
-// takes for as good as the primary key while it has no statistics, and which
-// holds all thousand rows of a claim under one key.
 const held = `
 held AS MATERIALIZED (
     SELECT t.id FROM x CROSS JOIN LATERAL (
         SELECT t.id FROM orchestrator.tasks t
         WHERE t.id = x.id AND (t.worker_id, t.claim, t.state) IS NOT DISTINCT FROM (x.worker, x.claim, 1::smallint)
         ORDER BY t.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS t)`
+
+// The rows that a statement takes which are in held, and those of x whose fence
+// holds without locking them first, which saves a quarter of the work. There
+// is no DELETE that skips locked rows: it waits, but not for long, and then
+// fails with SQLSTATE 55P03. It does not lead to a deadlock, because ids come
+// sorted.
+//
+// IS TRUE keeps the planner from making a join of the fence, and of a join a
+// scan of the whole table.
+const (
+	whereHeld     = `WHERE t.id = ANY (ARRAY(SELECT id FROM held))`
+	whereFenceOfX = `WHERE t.id = ANY (ARRAY(SELECT x.id FROM x, set_config('lock_timeout', '` + lockTimeout + `', true)))
+        AND ((t.id, t.worker_id, t.claim, t.state) IN (SELECT x.id, x.worker, x.claim, 1::smallint FROM x)) IS TRUE`
+	lockTimeout = `100ms`
+)
 
 // joinBack joins the deleted rows with their outcomes. Only a hash or a merge
 // can do a FULL JOIN, and coalesce keeps the planner from turning it into
@@ -82,15 +93,21 @@ held AS MATERIALIZED (
 const joinBack = `FROM gone g FULL JOIN x ON x.id = g.id WHERE coalesce(g.id, 0) <> 0`
 
 const (
-	finish     = finishGone + finishInsert
-	finishTold = finishGone + tell + `x.state, x.attempts ` + joinBack + tellTo + finishInsert
-	finishGone = `
+	finish         = finishOf + finishGone + whereFenceOfX + finishReturning + finishInsert
+	finishHeld     = finishOf + held + `,` + finishGone + whereHeld + finishReturning + finishInsert
+	finishTold     = finishOf + finishGone + whereFenceOfX + finishReturning + finishTell + finishInsert
+	finishHeldTold = finishOf + held + `,` + finishGone + whereHeld + finishReturning + finishTell + finishInsert
+
+	finishOf = `
 WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::bigint[], $7::text[], $8::text[])
-    AS x(id, worker, claim, state, attempts, kept, result, error)),` + held + `,
+    AS x(id, worker, claim, state, attempts, kept, result, error)),`
+	finishGone = `
 gone AS (
-    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held))
+    DELETE FROM orchestrator.tasks t `
+	finishReturning = `
     RETURNING ` + finishedColumnsOf + `)`
+	finishTell   = tell + `x.state, x.attempts ` + joinBack + tellTo
 	finishInsert = `
 ` + insertFinished + `
 SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.state, x.attempts, nullif(x.result, '')::json,
@@ -238,14 +255,19 @@ me AS MATERIALIZED (
     SELECT $10::bigint AS worker, $11::bigint AS claim, $12::integer AS known, $13::integer[] AS foreigners, $14::smallint = 1 AS floored),
 ` + handOver + handedOver
 
-// Finish moves tasks to history and returns the ids of those whose fence held.
-// Batches must be sorted by id.
+// Finish moves tasks to history and returns the ids of those whose fence held,
+// but for those that somebody keeps locked. Batches must be sorted by id.
 func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
-	statement := finish
+	statement, careful := finish, finishHeld
 	if slices.ContainsFunc(batch, func(b Finished) bool { return b.Tell }) {
-		statement = finishTold
+		statement, careful = finishTold, finishHeldTold
 	}
-	return s.ids(ctx, "finish", statement, finishArgs(batch)...)
+	args := finishArgs(batch)
+	ids, err := s.ids(ctx, "finish", statement, args...)
+	if SQLState(err) == lockNotAvailable {
+		ids, err = s.ids(ctx, "finish", careful, args...)
+	}
+	return ids, err
 }
 
 // FinishTurns is [Store.Finish] for tasks that may have turns or slots, which

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,12 +34,25 @@ func (s *Store) Register(ctx context.Context, w Worker) (now time.Time, err erro
 }
 
 const heartbeat = `
-UPDATE orchestrator.workers SET heartbeat_at = now(), slots = $2, busy = $3, idle = $4, draining = $5 WHERE id = $1`
+UPDATE orchestrator.workers SET heartbeat_at = now(), slots = $2, busy = $3, held = $4::jsonb, idle = $5, draining = $6 WHERE id = $1`
+
+// Vitals is what a worker says of itself with every heartbeat.
+type Vitals struct {
+	Slots    int
+	Busy     int            // slots that run a task
+	Held     map[string]int // tasks that it has claimed and not finished, by queue
+	Idle     bool           // it wants to be notified of new tasks
+	Draining bool           // it claims nothing more
+}
 
 // Heartbeat renews a worker's lease on its reserved connection. It returns
 // false when the worker's row is gone: then its lease is lost for good.
-func (s *Store) Heartbeat(ctx context.Context, conn *pgx.Conn, worker int64, slots, busy int, idle, draining bool) (bool, error) {
-	tag, err := conn.Exec(ctx, s.text(heartbeat), worker, slots, busy, idle, draining)
+func (s *Store) Heartbeat(ctx context.Context, conn *pgx.Conn, worker int64, v Vitals) (bool, error) {
+	held, err := json.Marshal(v.Held)
+	if err != nil {
+		return false, wrap("heartbeat", err)
+	}
+	tag, err := conn.Exec(ctx, s.text(heartbeat), worker, v.Slots, v.Busy, string(held), v.Idle, v.Draining)
 	return tag.RowsAffected() == 1, wrap("heartbeat", err)
 }
 
@@ -65,8 +79,9 @@ DELETE FROM orchestrator.workers w WHERE w.id = ANY (ARRAY(
     SELECT d.id FROM orchestrator.workers d WHERE d.heartbeat_at < now() - d.lease ORDER BY d.id FOR UPDATE SKIP LOCKED))
 RETURNING w.id`
 
-// lost finds running tasks whose worker is not there, and not once a death but
-// at every turn: a frozen worker's claim can land after its recovery.
+// lost finds running tasks whose worker is not there, by reading the table. It
+// goes by the workers that are there, not by those who have just died: a frozen
+// worker's claim can land after its recovery.
 // The crash of a task that had a durable start mark counts as an attempt; any
 // other task only stood near the crash and goes back as a suspect, uncharged.
 const lost = `
@@ -108,6 +123,7 @@ blocked AS (
 // Recovery is what one turn of [Store.Recover] found.
 type Recovery struct {
 	Workers []int64 // that were declared dead
+	Swept   bool    // tasks without a worker were looked for
 	Back    int     // tasks put back into the queue
 	Dead    int     // tasks that used up their attempts by crashing
 	DeadOf  []Moved // which those are
@@ -117,12 +133,14 @@ type Recovery struct {
 }
 
 // Recover declares workers dead whose heartbeat is older than their lease and
-// takes their tasks back, at most limit of them, in one transaction. It does
-// nothing unless the leader still holds the epoch. maxAttempts says how many
+// takes back the tasks of workers that are not there, at most limit of them, in
+// one transaction. Without a death it looks for such tasks only when it is to
+// sweep: that reads the whole table. It does nothing unless the leader still
+// holds the epoch. maxAttempts says how many
 // attempts a task has, given its contract and the number of its own, if any;
 // blocking are the contracts whose dead letters hold up their groups.
 func (s *Store) Recover(
-	ctx context.Context, l Leadership, limit int, maxAttempts func(contract int32, own int16) int16, blocking []int32,
+	ctx context.Context, l Leadership, limit int, sweep bool, maxAttempts func(contract int32, own int16) int16, blocking []int32,
 ) (r Recovery, err error) {
 	if blocking == nil {
 		blocking = []int32{}
@@ -138,6 +156,10 @@ func (s *Store) Recover(
 		if r.Workers, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
 			return err
 		}
+		if len(r.Workers) == 0 && !sweep {
+			return nil
+		}
+		r.Swept = true
 		found, err := s.sortLost(ctx, tx, limit, maxAttempts)
 		if err != nil {
 			return err

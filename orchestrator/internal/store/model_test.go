@@ -184,7 +184,7 @@ func (m *machine) recover(t *rapid.T) {
 	l, leads, err := m.store.Campaign(t.Context(), 1, time.Hour)
 	require.NoError(t, err)
 	require.True(t, leads)
-	_, err = m.store.Recover(t.Context(), l, 1000, func(int32, int16) int16 { return modelMaxAttempts }, nil)
+	_, err = m.store.Recover(t.Context(), l, 1000, true, func(int32, int16) int16 { return modelMaxAttempts }, nil)
 	require.NoError(t, err)
 	for id, task := range m.live {
 		if task.fence == (Fence{}) || slices.Contains(m.workers, task.fence.Worker) {

@@ -103,10 +103,10 @@ type QueueRecord struct {
 // of types whose queue is declared.
 const knownQueues = `
 WITH RECURSIVE held AS (
-    (SELECT t.queue FROM orchestrator.tasks t WHERE t.state = 0 ORDER BY t.queue LIMIT 1)
+    (SELECT t.queue FROM orchestrator.tasks t WHERE t.waits_for = 0 ORDER BY t.queue LIMIT 1)
     UNION ALL
     SELECT next.queue FROM held CROSS JOIN LATERAL (
-        SELECT t.queue FROM orchestrator.tasks t WHERE t.state = 0 AND t.queue > held.queue ORDER BY t.queue LIMIT 1) AS next),
+        SELECT t.queue FROM orchestrator.tasks t WHERE t.waits_for = 0 AND t.queue > held.queue ORDER BY t.queue LIMIT 1) AS next),
 names AS (
     SELECT queue AS name FROM held
     UNION SELECT c.queue FROM orchestrator.task_contracts c

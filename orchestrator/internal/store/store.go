@@ -133,6 +133,10 @@ func RowFault(err error) bool {
 	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23") || strings.HasPrefix(state, "54")
 }
 
+// lockNotAvailable is the SQLSTATE of a statement that waited for a lock for as
+// long as lock_timeout lets it.
+const lockNotAvailable = "55P03"
+
 // TookTooLong tells whether a statement was ended by statement_timeout or by
 // the deadline of its context, so that a smaller one may succeed.
 func TookTooLong(err error) bool {

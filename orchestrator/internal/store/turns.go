@@ -50,11 +50,11 @@ heads AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT w.id FROM orchestrator.tasks w
         WHERE me.floored AND ` + waitsAfter + ` (r.group_key, 2::smallint, r.id)
-        ORDER BY w.group_key, w.state, w.id LIMIT 1) AS above ON true
+        ORDER BY w.group_key, w.waits_for, w.id LIMIT 1) AS above ON true
     LEFT JOIN LATERAL (
         SELECT w.id FROM orchestrator.tasks w
         WHERE above.id IS NULL AND ` + waitsAfter + ` (r.group_key, 2::smallint, 0)
-        ORDER BY w.group_key, w.state, w.id LIMIT 1) AS lowest ON true
+        ORDER BY w.group_key, w.waits_for, w.id LIMIT 1) AS lowest ON true
     WHERE r.group_key IS NOT NULL),
 settled AS MATERIALIZED (
     SELECT h.group_key, h.id AS head, n.id, n.limit_key IS NULL AND n.takeable AND h.direct AND n.queue = h.queue AND n.priority >= h.priority AS direct
@@ -72,7 +72,7 @@ takers AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT q.*, row_number() OVER () AS nth FROM (
             SELECT w.id, w.queue, w.priority, ` + takeable + ` AS takeable FROM orchestrator.tasks w
-            WHERE w.limit_key = k.limit_key AND w.state = 3 AND w.run_at <= now()
+            WHERE w.limit_key = k.limit_key AND w.waits_for = 3 AND w.run_at <= now()
             ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS q) AS n
     JOIN freed f ON f.limit_key = k.limit_key AND f.nth = n.nth),
 taken AS (
@@ -99,14 +99,14 @@ unsettled AS (
     SELECT k.limit_key, false FROM (SELECT limit_key, count(*) AS n FROM freed GROUP BY limit_key) AS k
     WHERE (SELECT count(*) FROM takers WHERE takers.limit_key = k.limit_key) < (
         SELECT count(*) FROM (
-            SELECT FROM orchestrator.tasks w WHERE w.limit_key = k.limit_key AND w.state = 3 AND w.run_at <= now()
+            SELECT FROM orchestrator.tasks w WHERE w.limit_key = k.limit_key AND w.waits_for = 3 AND w.run_at <= now()
             ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n) AS waiting))`
 
 // waitsAfter is true of a task w that waits for its group's turn and comes after
 // a place in tasks_grouped, which follows. An equality of group_key would make
 // the order that of ids alone, and the planner walk the primary key, past the
 // tasks of all other groups.
-const waitsAfter = `w.group_key <= r.group_key AND w.state = 2 AND w.run_at <= now() AND (w.group_key, w.state, w.id) >`
+const waitsAfter = `w.group_key <= r.group_key AND w.waits_for = 2 AND w.run_at <= now() AND (w.group_key, w.waits_for, w.id) >`
 
 // takeable tells whether a worker may run a task without asking further: it
 // knows the contract, the type has no lane of its own with a rate limit, and the
@@ -231,8 +231,8 @@ func (h *Handed) read(rows Rows) error {
 const admitGroups = `
 WITH seen AS MATERIALIZED (
     SELECT t.run_at, t.id, t.group_key FROM orchestrator.tasks t
-    WHERE t.queue = $1 AND t.state = 2 AND (t.state IN (2, 3)) IS TRUE AND t.run_at <= now() AND (t.run_at, t.id) > ($2, $3)
-    ORDER BY t.queue, t.state, t.run_at, t.id LIMIT $4),
+    WHERE t.queue = $1 AND t.waits_for = 2 AND (t.waits_for IN (2, 3)) IS TRUE AND t.run_at <= now() AND (t.run_at, t.id) > ($2, $3)
+    ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT $4),
 won AS (
     INSERT INTO orchestrator.groups (key)
     SELECT DISTINCT s.group_key FROM seen s
@@ -248,8 +248,8 @@ FROM (VALUES (1)) AS one LEFT JOIN (SELECT s.run_at, s.id FROM seen s ORDER BY s
 const admitLimited = `
 WITH seen AS MATERIALIZED (
     SELECT t.run_at, t.id, t.limit_key, t.contract FROM orchestrator.tasks t
-    WHERE t.queue = $1 AND t.state = 3 AND (t.state IN (2, 3)) IS TRUE AND t.run_at <= now() AND (t.run_at, t.id) > ($2, $3)
-    ORDER BY t.queue, t.state, t.run_at, t.id LIMIT $4),
+    WHERE t.queue = $1 AND t.waits_for = 3 AND (t.waits_for IN (2, 3)) IS TRUE AND t.run_at <= now() AND (t.run_at, t.id) > ($2, $3)
+    ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT $4),
 wanted AS (
     SELECT s.limit_key, count(*) AS n, max(l.total) AS total
     FROM seen s JOIN unnest($5::integer[], $6::smallint[]) AS l(contract, total) ON l.contract = s.contract
@@ -379,8 +379,8 @@ FROM (VALUES (1)) AS one LEFT JOIN (
     FROM unnest($1::text[]) AS q(queue) CROSS JOIN (VALUES (2::smallint), (3::smallint)) AS s(state)
     CROSS JOIN LATERAL (
         SELECT t.run_at, t.id FROM orchestrator.tasks t
-        WHERE t.queue = q.queue AND t.state = s.state AND t.run_at >= $2 AND (t.state IN (2, 3)) IS TRUE
-        ORDER BY t.queue, t.state, t.run_at, t.id LIMIT 1) AS first) AS a ON true`
+        WHERE t.queue = q.queue AND t.waits_for = s.state AND t.run_at >= $2 AND (t.waits_for IN (2, 3)) IS TRUE
+        ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT 1) AS first) AS a ON true`
 
 // ArrivalHead is the first of the arrivals of a queue.
 type ArrivalHead struct {
@@ -419,13 +419,13 @@ SELECT g.key FROM orchestrator.groups g WHERE g.key = ANY ($1::text[]) AND g.blo
 
 const turnsWithoutTask = `
 SELECT k.key FROM unnest($1::text[]) AS k(key)
-WHERE NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = k.key AND t.state IN (0, 1, 3))`
+WHERE NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = k.key AND t.waits_for IN (0, 3))`
 
 // takeSlots takes what is free of limits for which tasks wait.
 const takeSlots = `
 WITH wanted AS MATERIALIZED (
     SELECT l.key, l.total, (SELECT count(*) FROM (
-        SELECT FROM orchestrator.tasks w WHERE w.limit_key = l.key AND w.state = 3 AND w.run_at <= now()
+        SELECT FROM orchestrator.tasks w WHERE w.limit_key = l.key AND w.waits_for = 3 AND w.run_at <= now()
         ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT l.total) AS waiting) AS n
     FROM unnest($1::text[], $2::smallint[]) AS l(key, total))
 INSERT INTO orchestrator.slots (key, slot)
@@ -486,14 +486,14 @@ type slot struct {
 const strayTurns = `
 SELECT g.key FROM orchestrator.groups g
 WHERE g.blocked_by IS NULL
-  AND NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.state IN (0, 1, 3))
+  AND NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.waits_for IN (0, 3))
 LIMIT $1`
 
 const straySlots = `
 DELETE FROM orchestrator.slots s
 WHERE NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.limit_key = s.key AND t.limit_slot = s.slot)
 RETURNING s.key, coalesce((
-    SELECT t.contract FROM orchestrator.tasks t WHERE t.limit_key = s.key AND t.state = 3
+    SELECT t.contract FROM orchestrator.tasks t WHERE t.limit_key = s.key AND t.waits_for = 3
     ORDER BY t.limit_key, t.priority DESC, t.run_at, t.id LIMIT 1), 0)`
 
 // SettleStray looks for turns and slots that no task has, at most limit of

@@ -276,7 +276,7 @@ func (m *turnsMachine) crash(t *rapid.T) {
 		require.NoError(t, err)
 	}
 	blocking := rapid.SampledFrom([][]int32{nil, {1}}).Draw(t, "blocking")
-	_, err = m.Recover(t.Context(), m.lead(t), 1000, func(int32, int16) int16 { return turnsMaxAttempts }, blocking)
+	_, err = m.Recover(t.Context(), m.lead(t), 1000, true, func(int32, int16) int16 { return turnsMaxAttempts }, blocking)
 	require.NoError(t, err)
 	maps.DeleteFunc(m.held, func(_ int64, f Fence) bool {
 		if f.Worker == dead {
