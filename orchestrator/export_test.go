@@ -29,3 +29,6 @@ func (w *Worker) AbandonAfter(d time.Duration) { w.abandonAfter = d }
 
 // Policy is what overrides the policy of a task type, as the worker knows it.
 func (w *Worker) Policy(taskType string) *Policy { return w.control.policy(taskType) }
+
+// EveryQueueLevel is how seldom a busy worker looks at all priorities.
+var EveryQueueLevel = everyQueueLevel

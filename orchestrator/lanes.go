@@ -24,8 +24,8 @@ type lanes struct {
 	control *control
 
 	cursors map[lane]*cursor
-	// seen are the lanes of types with rate limits that are known; there are
-	// too many that could be to look at all of them every time.
+	// seen are the lanes that tasks were in, or that handled types are declared
+	// in; there are too many that could be to look at all of them every time.
 	seen map[lane]bool
 	turn int // rotates queues of equal priority
 }
@@ -44,6 +44,26 @@ const (
 	everySublaneLevel  = 3
 )
 
+// What a look back at all priorities of many queues may cost while there is
+// something to do. A probe takes some microseconds: of 100 queues there are
+// 20,100, and ten times a second they would take most of a core from the tasks.
+const (
+	prioritiesOfQueue = 201
+	frequentProbes    = 10 * prioritiesOfQueue
+	busiestLevel      = 2 // every 1.6 s, however many there are
+)
+
+// everyQueueLevel is the level from which on a look back of a busy worker takes
+// in all priorities of its queues. Those below look at the lanes that are seen,
+// so a priority that is new to a queue is found a little later.
+func everyQueueLevel(queues int) int {
+	level := 0
+	for probes := queues * prioritiesOfQueue; probes > frequentProbes && level < busiestLevel; probes /= 4 {
+		level++
+	}
+	return level
+}
+
 func newLanes(w *Worker) *lanes {
 	ls := &lanes{routes: w.routes, store: w.client.store, control: w.control, cursors: map[lane]*cursor{}, seen: map[lane]bool{}}
 	for _, one := range w.routes.byType {
@@ -54,9 +74,9 @@ func newLanes(w *Worker) *lanes {
 	return ls
 }
 
-// see notes a lane of a sublane.
+// see notes a lane.
 func (ls *lanes) see(l lane) {
-	if l.Sublane != "" && ls.routes.works(l) {
+	if ls.routes.works(l) {
 		ls.seen[l] = true
 	}
 }
@@ -150,14 +170,14 @@ func (ls *lanes) look(l lane, from store.Cursor) {
 }
 
 // find looks back for lanes that have tasks, as far as is due; with soon, a
-// little at least.
-func (ls *lanes) find(ctx context.Context, soon bool) error {
+// little at least; with idle, at all priorities.
+func (ls *lanes) find(ctx context.Context, soon, idle bool) error {
 	at := time.Now()
 	level := ls.due(at, soon)
 	if level < 0 {
 		return nil
 	}
-	question, err := ls.question(ctx, level)
+	question, err := ls.question(ctx, level, idle)
 	if err != nil {
 		return err
 	}
@@ -178,12 +198,15 @@ func (ls *lanes) find(ctx context.Context, soon bool) error {
 }
 
 // question is what a look back of a level asks.
-func (ls *lanes) question(ctx context.Context, level int) (q store.LaneQuestion, err error) {
+func (ls *lanes) question(ctx context.Context, level int, idle bool) (q store.LaneQuestion, err error) {
 	known := ls.routes.contracts.Load()
 	q = store.LaneQuestion{Since: ls.since(level), Known: known.newest, Foreign: known.foreign}
 	queues := ls.control.open(ls.routes.names)
-	for _, queue := range queues {
-		q.Every = append(q.Every, store.LaneKey{Queue: queue})
+	everyQueue := idle || level >= everyQueueLevel(len(queues))
+	if everyQueue {
+		for _, queue := range queues {
+			q.Every = append(q.Every, store.LaneKey{Queue: queue})
+		}
 	}
 	if level >= everySublaneLevel {
 		found, err := ls.store.Sublanes(ctx, queues)
@@ -195,10 +218,10 @@ func (ls *lanes) question(ctx context.Context, level int) (q store.LaneQuestion,
 		}
 	}
 	for l := range ls.seen {
-		if !slices.Contains(queues, l.Queue) {
+		if !slices.Contains(queues, l.Queue) || l.Sublane == "" && everyQueue {
 			continue
 		}
-		if level < everyPriorityLevel {
+		if l.Sublane == "" || level < everyPriorityLevel {
 			q.Named = append(q.Named, store.LaneKey(l))
 			continue
 		}
