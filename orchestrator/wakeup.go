@@ -61,29 +61,39 @@ type wakeups struct {
 	notify *groupcommit.Group[lane]
 	// control tells workers to read their settings.
 	control *groupcommit.Group[struct{}]
+	closed  chan struct{}
 
 	mu      sync.RWMutex
 	workers map[*Worker]struct{}
 }
 
+// Where nobody is idle, tasks that come in quick succession are not each worth
+// a statement that finds it so again. Who becomes idle polls after firstPause.
+//
 // notifyTimeout bounds one NOTIFY; polling covers for one that fails.
 const notifyTimeout = 5 * time.Second
 
 func newWakeups(c *Client) *wakeups {
-	w := &wakeups{workers: map[*Worker]struct{}{}}
+	w := &wakeups{workers: map[*Worker]struct{}{}, closed: make(chan struct{})}
 	w.notify = groupcommit.New(func(lanes []lane) {
 		ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
 		defer cancel()
-		told := map[lane]bool{}
+		asked := map[lane]bool{}
+		anyone := false
 		for _, l := range lanes {
-			if told[l] {
+			if asked[l] {
 				continue
 			}
-			told[l] = true
-			if err := c.store.Notify(ctx, l.String()); err != nil {
+			asked[l] = true
+			told, err := c.store.Notify(ctx, l.String())
+			if err != nil {
 				c.logger.Debug("workers were not notified and will poll", "lane", l.String(), "error", err)
 				return
 			}
+			anyone = anyone || told
+		}
+		if !anyone {
+			waitFor(w.closed, firstPause)
 		}
 	})
 	w.control = groupcommit.New(func([]struct{}) {
@@ -136,6 +146,7 @@ func (w *wakeups) remove(worker *Worker) {
 }
 
 func (w *wakeups) close() {
+	close(w.closed)
 	w.notify.Wait()
 	w.control.Wait()
 }

@@ -62,6 +62,34 @@ FROM (
 ORDER BY ord
 RETURNING id, enqueued_at`
 
+// insertSimple and insertOne are for tasks that say nothing of when and how
+// they run, which most do not: the columns of everything else have defaults,
+// and a statement of half the size takes half the time. Rows of a function
+// come, and draw their ids, in the order of the arrays, as nothing here joins
+// or sorts them.
+const (
+	insertSimple = insertSimpleInto + `
+SELECT contract, ` + simpleState + `, priority, queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
+    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json
+FROM unnest($1::integer[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+    AS x(contract, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)
+RETURNING id, enqueued_at`
+	insertOne = insertSimpleInto + `
+SELECT contract, ` + simpleState + `, priority, queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
+    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json
+FROM (VALUES ($1::integer, $2::smallint, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text))
+    AS x(contract, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)
+RETURNING id, enqueued_at`
+	insertSimpleInto = `
+INSERT INTO orchestrator.tasks (contract, state, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)`
+	simpleState = `CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END`
+)
+
+// simple tells whether insertSimple and insertOne are enough for the task.
+func (t *NewTask) simple() bool {
+	return t.Key == "" && t.RunAt == 0 && t.Delay == 0 && t.TTL == 0 && t.Deadline == 0 && t.Timeout == 0 && t.MaxAttempts == 0 && t.Metadata == ""
+}
+
 // insertKeyedFrom does the same for rows with idempotency keys. Keys are taken
 // in key order, which keeps concurrent batches from deadlocking; ids were drawn
 // in the order of input, which groups depend on. A key whose window has passed
@@ -139,12 +167,26 @@ CROSS JOIN LATERAL (
 // Insert stores tasks without idempotency keys in one statement, durable when
 // it returns.
 func (s *Store) Insert(ctx context.Context, tasks []NewTask) ([]Inserted, error) {
-	rows, err := s.query(ctx, inputArrays+insertFrom, columns(tasks)[:plainColumns]...)
+	statement, args := insertion(tasks)
+	rows, err := s.query(ctx, statement, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	return scanInserted(rows, len(tasks))
+}
+
+// insertion is the cheapest statement that inserts tasks without keys.
+func insertion(tasks []NewTask) (statement string, args []any) {
+	for i := range tasks {
+		if !tasks[i].simple() {
+			return inputArrays + insertFrom, columns(tasks)[:plainColumns]
+		}
+	}
+	if len(tasks) == 1 {
+		return insertOne, tasks[0].scalars()
+	}
+	return insertSimple, simpleColumns(tasks)
 }
 
 // InsertKeyed stores tasks, some or all with idempotency keys, in one
@@ -327,7 +369,8 @@ func (in arrayInserter) run(ctx context.Context, statement string, args ...any) 
 }
 
 func (in arrayInserter) plain(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
-	return in.run(ctx, inputArrays+insertFrom, columns(tasks)[:plainColumns]...)
+	statement, args := insertion(tasks)
+	return in.run(ctx, statement, args...)
 }
 
 func (in arrayInserter) keyed(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
@@ -357,6 +400,9 @@ func (in jsonInserter) runJSON(ctx context.Context, statement string, tasks []Ne
 }
 
 func (in jsonInserter) plain(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
+	if len(tasks) == 1 && tasks[0].simple() {
+		return in.run(ctx, insertOne, tasks[0].scalars()...)
+	}
 	return in.runJSON(ctx, inputJSON+insertFrom, tasks)
 }
 
@@ -382,6 +428,30 @@ func scanInserted(rows Rows, n int) ([]Inserted, error) {
 	}
 	slices.SortFunc(inserted, func(a, b Inserted) int { return int(a.ID - b.ID) })
 	return inserted, rows.Err()
+}
+
+// scalars are the arguments of insertOne.
+func (t *NewTask) scalars() []any {
+	return []any{t.Contract, t.Priority, t.Queue, t.Sublane, t.GroupKey, t.LimitKey, t.TraceParent, t.TraceState, t.Payload}
+}
+
+// simpleColumns are the arguments of insertSimple.
+func simpleColumns(tasks []NewTask) []any {
+	n := len(tasks)
+	contracts, priorities := make([]int32, n), make([]int16, n)
+	texts := make([]string, 7*n) // the columns of text, one after the other
+	for i := range tasks {
+		t := &tasks[i]
+		contracts[i], priorities[i] = t.Contract, t.Priority
+		for column, text := range [...]string{t.Queue, t.Sublane, t.GroupKey, t.LimitKey, t.TraceParent, t.TraceState, t.Payload} {
+			texts[column*n+i] = text
+		}
+	}
+	args := []any{contracts, priorities}
+	for column := range slices.Chunk(texts, n) {
+		args = append(args, column)
+	}
+	return args
 }
 
 // columns turns rows into one array a column, in the order of the input

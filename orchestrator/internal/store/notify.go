@@ -18,10 +18,10 @@ const ControlChanged = "control"
 // cluster must not pay for it.
 const notifyIdle = `SELECT pg_notify($1, $2) WHERE EXISTS (SELECT FROM orchestrator.workers WHERE idle)`
 
-// Notify tells idle workers, if any, about a lane.
-func (s *Store) Notify(ctx context.Context, lane string) error {
-	_, err := s.exec(ctx, notifyIdle, s.Channel(), lane)
-	return wrap("notify workers", err)
+// Notify tells idle workers about a lane, and returns false when there is none.
+func (s *Store) Notify(ctx context.Context, lane string) (told bool, err error) {
+	n, err := s.exec(ctx, notifyIdle, s.Channel(), lane)
+	return n > 0, wrap("notify workers", err)
 }
 
 // NotifyIn does so when the caller's transaction commits.

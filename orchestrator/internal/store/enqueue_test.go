@@ -1,0 +1,84 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/stretchr/testify/require"
+)
+
+// A task is stored the same by the statement for one, for several, and for
+// those that have everything, and by the door of other drivers.
+func TestEveryInsertStoresTheSame(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, addContracts)
+	db := stdlib.OpenDBFromPool(s.pool)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	for name, task := range map[string]NewTask{
+		"plain":   {Queue: "q", Priority: -7, Payload: `{"a": 1}`},
+		"grouped": {Queue: "q", GroupKey: "g", LimitKey: "l", Payload: "[]", TraceParent: "p"},
+		"limited": {Queue: "r", LimitKey: "l", Sublane: "t", Payload: "{}", TraceParent: "p", TraceState: "s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task.Contract, task.Type = 1, "t"
+			general := task
+			general.Timeout = 1 // makes it take the long way
+			want := stored(t, s, []NewTask{general})
+			want = slices.DeleteFunc(want, func(column string) bool { return column == "timeout_ms=1" })
+			for _, tasks := range [][]NewTask{{task}, {task, task}, slices.Repeat([]NewTask{task}, 300)} {
+				require.Equal(t, want, stored(t, s, tasks), "%d tasks at a time", len(tasks))
+			}
+			tx, err := db.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			rows, _, err := s.InsertIn(t.Context(), SQLTx{tx}, []NewTask{task})
+			require.NoError(t, err)
+			require.NoError(t, tx.Commit())
+			require.Equal(t, want, columnsOf(t, s, rows[0].ID))
+		})
+	}
+}
+
+// stored inserts tasks and returns what the last one is in the table.
+func stored(t *testing.T, s *Store, tasks []NewTask) []string {
+	t.Helper()
+	rows, err := s.Insert(t.Context(), tasks)
+	require.NoError(t, err)
+	require.Len(t, rows, len(tasks))
+	return columnsOf(t, s, rows[len(rows)-1].ID)
+}
+
+// columnsOf are the columns of a task which have a value, but for its id and
+// its times, of which it says only whether they are one.
+func columnsOf(t *testing.T, s *Store, id int64) (columns []string) {
+	t.Helper()
+	rows, err := s.pool.Query(t.Context(), `
+		SELECT each.key || '=' || each.value FROM orchestrator.tasks t, json_each_text(to_json(t)) AS each
+		WHERE t.id = $1 AND each.value IS NOT NULL AND each.key NOT IN ('id', 'run_at', 'scheduled_for', 'enqueued_at')
+		UNION ALL SELECT 'due at once: ' || (t.run_at = t.enqueued_at AND t.scheduled_for = t.enqueued_at) FROM orchestrator.tasks t WHERE t.id = $1
+		ORDER BY 1`, id)
+	require.NoError(t, err)
+	columns, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return columns
+}
+
+// Ids grow in the order of a batch: groups go by them.
+func TestIDsGrowInTheOrderOfABatch(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, addContracts)
+	tasks := make([]NewTask, 5000)
+	for i := range tasks {
+		tasks[i] = NewTask{Contract: 1, Type: "t", Queue: "q", Payload: fmt.Sprintf(`{"i": %d}`, i)}
+	}
+	_, err := s.Insert(t.Context(), tasks)
+	require.NoError(t, err)
+	var out int
+	require.NoError(t, s.pool.QueryRow(t.Context(), `
+		SELECT count(*) FROM (SELECT (payload ->> 'i')::int AS i, row_number() OVER (ORDER BY id) - 1 AS n FROM orchestrator.tasks) AS o WHERE i <> n`).Scan(&out))
+	require.Zero(t, out)
+}
