@@ -13,6 +13,9 @@ import (
 // later version: keys that target does not know are skipped, and what is
 // missing stays as it is. The subject, "payload" or "result", starts the error.
 func Decode(subject string, document []byte, target any) error {
+	if decodePlain(document, target) {
+		return nil
+	}
 	if err := json.Unmarshal(document, target); err != nil {
 		return fmt.Errorf("%s: %w", subject, err)
 	}
