@@ -41,7 +41,8 @@ type pool struct {
 
 	mu       sync.Mutex
 	queues   map[string]*slots
-	ordered  []*slots // queues, for those who visit all of them for every job
+	ordered  []*slots // queues, for take, which visits them for every job
+	first    int      // in ordered, the one that take visits first: of queues that are equally urgent each gets its turn
 	active   []*job   // in no order
 	buffered int
 	suspects []*job
@@ -203,7 +204,9 @@ func (p *pool) take() *job {
 		return j
 	}
 	var best *slots
-	for _, s := range p.ordered {
+	p.first = (p.first + 1) % len(p.ordered)
+	for i := range p.ordered {
+		s := p.ordered[(p.first+i)%len(p.ordered)]
 		if len(s.buffer) > 0 && s.running < s.limit() && (best == nil || s.buffer[0].Priority > best.buffer[0].Priority) {
 			best = s
 		}
@@ -258,7 +261,8 @@ func (p *pool) cleared(j *job) {
 // stale removes buffered jobs that were claimed more than age ago: whoever has
 // a free slot should run them.
 func (p *pool) stale(age time.Duration) []*job {
-	return p.unbuffer(func(j *job) bool { return !j.Suspect && time.Since(j.claimed) > age })
+	since := time.Now().Add(-age)
+	return p.unbuffer(func(j *job) bool { return !j.Suspect && j.claimed.Before(since) })
 }
 
 // drop forgets the buffered jobs of a lost session, and what was granted to it.

@@ -47,6 +47,7 @@ type Tracing struct {
 
 	unsampled atomic.Int64
 	contrary  atomic.Bool
+	enqueuer  atomic.Pointer[enqueuer] // of the attempt before
 }
 
 // NewTracing returns nil for a nil provider.
@@ -192,14 +193,15 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 	if t == nil {
 		return ctx, nil
 	}
-	created := t.extract(a.Created)
+	sender := t.enqueuedBy(a.Created)
+	created := sender.SpanContext()
 	// A parent is not linked to as well: Jaeger would take the link for all
 	// there is and lose the child.
 	child := created.IsValid() && (t.config.RetriesInTrace || a.first() && a.Delay <= ChildWithin)
 	if child {
-		ctx = trace.ContextWithRemoteSpanContext(ctx, created)
+		ctx = trace.ContextWithSpan(ctx, sender)
 		if t.hopeless(created) {
-			return ctx, trace.SpanFromContext(ctx)
+			return ctx, sender
 		}
 	}
 	options := []trace.SpanStartOption{
@@ -239,6 +241,23 @@ func (t *Tracing) hopeless(created trace.SpanContext) bool {
 	}
 	n := t.unsampled.Add(1)
 	return n > 1000 && n%64 != 0
+}
+
+// enqueuer is the span that enqueued tasks, as a remote one.
+type enqueuer struct {
+	carrier Carrier
+	span    trace.Span
+}
+
+// enqueuedBy is the span of which c tells. Tasks that are claimed together were
+// often enqueued together.
+func (t *Tracing) enqueuedBy(c Carrier) trace.Span {
+	if known := t.enqueuer.Load(); known != nil && known.carrier == c {
+		return known.span
+	}
+	span := trace.SpanFromContext(trace.ContextWithRemoteSpanContext(context.Background(), t.extract(c)))
+	t.enqueuer.Store(&enqueuer{c, span})
+	return span
 }
 
 // extract reads what carry wrote; without a state, which is the rule, it needs
