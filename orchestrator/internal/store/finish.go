@@ -470,8 +470,9 @@ func (s *Store) ids(ctx context.Context, doing, statement string, args ...any) (
 	defer rows.Close()
 	var ids []int64
 	var id int64
+	into := []any{&id} // once, not for each of a thousand rows
 	for rows.Next() {
-		if err := rows.Scan(&id); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return nil, wrap(doing, err)
 		}
 		ids = append(ids, id)
