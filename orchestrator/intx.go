@@ -80,6 +80,9 @@ func (e *txEnqueuer) contractID(ctx context.Context, d *Definition) (int32, erro
 }
 
 func (e *txEnqueuer) insert(ctx context.Context, batch []Request, tasks []store.NewTask) ([]TaskRef, error) {
+	if len(tasks) == 1 && tasks[0].Simple() {
+		return e.insertOne(ctx, batch, tasks[0])
+	}
 	rows, handed, err := e.client.store.InsertIn(ctx, e.tx, tasks)
 	if err != nil {
 		return nil, err
@@ -90,6 +93,15 @@ func (e *txEnqueuer) insert(ctx context.Context, batch []Request, tasks []store.
 		return nil, err
 	}
 	return e.client.refs(batch, rows)
+}
+
+// insertOne stores a simple task, and tells of its lane, in one statement.
+func (e *txEnqueuer) insertOne(ctx context.Context, batch []Request, task store.NewTask) ([]TaskRef, error) {
+	row, err := e.client.store.InsertOneIn(ctx, e.tx, task, laneOf(&task).String())
+	if err != nil {
+		return nil, err
+	}
+	return e.client.refs(batch, []store.Inserted{row})
 }
 
 // notify tells workers once a lane and transaction; PostgreSQL delivers it

@@ -44,14 +44,18 @@ func lanesOf(tasks []store.NewTask) map[lane]struct{} {
 	lanes := map[lane]struct{}{}
 	for i := range tasks {
 		if t := &tasks[i]; t.Delay == 0 && t.RunAt == 0 {
-			if t.GroupKey != "" || t.LimitKey != "" {
-				lanes[arrivingIn(t.Queue)] = struct{}{}
-			} else {
-				lanes[lane{t.Queue, t.Sublane, t.Priority}] = struct{}{}
-			}
+			lanes[laneOf(t)] = struct{}{}
 		}
 	}
 	return lanes
+}
+
+// laneOf is where a task comes first.
+func laneOf(t *store.NewTask) lane {
+	if t.GroupKey != "" || t.LimitKey != "" {
+		return arrivingIn(t.Queue)
+	}
+	return lane{t.Queue, t.Sublane, t.Priority}
 }
 
 // wakeups tells workers of new tasks: those of this process through a

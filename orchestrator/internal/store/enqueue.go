@@ -80,13 +80,17 @@ SELECT contract, ` + simpleState + `, priority, queue, sublane, nullif(group_key
 FROM (VALUES ($1::integer, $2::smallint, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text))
     AS x(contract, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)
 RETURNING id, enqueued_at`
+	// insertAndNotify also tells an idle worker of the lane $11 on channel $10: see
+	// notifyIdle.
+	insertAndNotify  = insertOne + `, (SELECT pg_notify($10, $11)::text FROM orchestrator.workers WHERE idle LIMIT 1)`
 	insertSimpleInto = `
 INSERT INTO orchestrator.tasks (contract, state, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)`
 	simpleState = `CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END`
 )
 
-// simple tells whether insertSimple and insertOne are enough for the task.
-func (t *NewTask) simple() bool {
+// Simple tells of a task that says nothing of when and how it runs, and has no
+// idempotency key.
+func (t *NewTask) Simple() bool {
 	return t.Key == "" && t.RunAt == 0 && t.Delay == 0 && t.TTL == 0 && t.Deadline == 0 && t.Timeout == 0 && t.MaxAttempts == 0 && t.Metadata == ""
 }
 
@@ -179,7 +183,7 @@ func (s *Store) Insert(ctx context.Context, tasks []NewTask) ([]Inserted, error)
 // insertion is the cheapest statement that inserts tasks without keys.
 func insertion(tasks []NewTask) (statement string, args []any) {
 	for i := range tasks {
-		if !tasks[i].simple() {
+		if !tasks[i].Simple() {
 			return inputArrays + insertFrom, columns(tasks)[:plainColumns]
 		}
 	}
@@ -216,6 +220,23 @@ type inserter interface {
 	plain(ctx context.Context, tasks []NewTask) (Rows, func(), error)
 	keyed(ctx context.Context, tasks []NewTask) (Rows, func(), error)
 	holders(ctx context.Context, tasks []NewTask) (Rows, func(), error)
+}
+
+// InsertOneIn stores a simple task inside the caller's transaction, with whose
+// commit idle workers are told of the lane.
+func (s *Store) InsertOneIn(ctx context.Context, tx Querier, task NewTask, lane string) (one Inserted, err error) {
+	rows, closeRows, err := tx.Query(ctx, s.text(insertAndNotify), append(task.scalars(), s.Channel(), lane)...)
+	if err != nil {
+		return one, err
+	}
+	defer closeRows()
+	for rows.Next() {
+		var notified *string
+		if err := rows.Scan(&one.ID, &one.EnqueuedAt, &notified); err != nil {
+			return one, err
+		}
+	}
+	return one, rows.Err()
 }
 
 type taskKey struct{ taskType, key string }
@@ -400,9 +421,6 @@ func (in jsonInserter) runJSON(ctx context.Context, statement string, tasks []Ne
 }
 
 func (in jsonInserter) plain(ctx context.Context, tasks []NewTask) (Rows, func(), error) {
-	if len(tasks) == 1 && tasks[0].simple() {
-		return in.run(ctx, insertOne, tasks[0].scalars()...)
-	}
 	return in.runJSON(ctx, inputJSON+insertFrom, tasks)
 }
 
