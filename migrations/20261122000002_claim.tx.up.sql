@@ -5,7 +5,8 @@
 ALTER TABLE {{.Schema}}.tasks SET (fillfactor = 45);
 ALTER TABLE {{.Schema}}.tasks
     -- The state as the indexes see it: 2 and 3 as they are; 0 for whatever has
-    -- nothing to wait for but a worker, or runs.
+    -- nothing to wait for but a worker, or runs. Generated, so that binaries that
+    -- know nothing of it go on beside those that do.
     ADD COLUMN waits_for smallint NOT NULL GENERATED ALWAYS AS (CASE WHEN state > 1 THEN state ELSE 0 END) STORED;
 
 -- What runs has no index of its own any more: who looks for the tasks of a dead
