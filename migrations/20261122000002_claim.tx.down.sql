@@ -5,6 +5,8 @@ DROP INDEX {{.Schema}}.tasks_limited;
 DROP INDEX {{.Schema}}.tasks_grouped;
 DROP INDEX {{.Schema}}.tasks_arriving;
 DROP INDEX {{.Schema}}.tasks_ready;
+ALTER TABLE {{.Schema}}.tasks
+    ALTER COLUMN queue RESET (n_distinct), ALTER COLUMN sublane RESET (n_distinct), ALTER COLUMN priority RESET (n_distinct);
 ALTER TABLE {{.Schema}}.tasks DROP COLUMN waits_for;
 ALTER TABLE {{.Schema}}.tasks SET (fillfactor = 70);
 CREATE INDEX tasks_ready ON {{.Schema}}.tasks (queue, sublane, priority, run_at, id) WHERE state = 0;

@@ -80,6 +80,11 @@ func TestHotStatementsKeepTheirPlans(t *testing.T) {
 				run(t, conn, "SET plan_cache_mode = "+mode)
 				checkPlans(t, conn, mode) // and as it is
 			}
+			run(t, conn, plannersTable) // as autovacuum may at any time
+			for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
+				run(t, conn, "SET plan_cache_mode = "+mode)
+				checkPlans(t, conn, mode)
+			}
 		})
 	}
 }
