@@ -24,6 +24,7 @@ func TestEveryInsertStoresTheSame(t *testing.T) {
 		"limited": {Queue: "r", LimitKey: "l", Sublane: "t", Payload: "{}", TraceParent: "p", TraceState: "s"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			task.Contract, task.Type = 1, "t"
 			general := task
 			general.Timeout = 1 // makes it take the long way
