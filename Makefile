@@ -24,7 +24,7 @@ test-short: ## Run the tests that take seconds, without the race detector.
 test-faults: ## Run the long fault suite: 100,000 tasks of groups, a million limited ones.
 	ORCHESTRATOR_TEST_FAULTS=1 $(GO) test -race -timeout 60m ./tests/faults
 
-bench: ## Compare with the peers, on one durable PostgreSQL (half an hour); writes docs/benchmarks.md.
+bench: ## Compare with the peers, on one durable PostgreSQL (about an hour); writes docs/benchmarks.md.
 	cd tests/bench && $(GO) run . --out ../../docs/benchmarks.md
 
 scale: ## Measure generating and building a spec of 700 task types.

@@ -117,9 +117,7 @@ func (c *claimer) run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
-	defer cancel()
-	if err := c.disown(ctx); err != nil {
+	if err := c.disownFor(ctx, claimTimeout); err != nil {
 		c.w.logger.Warn("a claim whose answer was lost is left to recovery", "error", err)
 	}
 }
@@ -131,12 +129,12 @@ const claimTimeout = 10 * time.Second
 // claim is one turn: it looks back when that is due, claims from the lanes
 // that may have tasks, and hands them to the pool.
 func (c *claimer) claim(ctx context.Context) (next, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
-	defer cancel()
 	c.release(c.w.pool.stale(c.w.config.ClaimInterval))
-	if err := c.disown(ctx); err != nil {
+	if err := c.disownFor(ctx, disownTimeout); err != nil {
 		return 0, err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	defer cancel()
 	s := c.w.lease.current.Load()
 	if !c.w.lease.holds(s) {
 		return awaitTasks, nil // a new session is on its way
@@ -274,11 +272,17 @@ type uncertainClaim struct {
 // more: no network keeps a statement that long.
 const forgetClaim = time.Hour
 
-// disown gives back what uncertain claims have taken. Until it has, nothing
+// disownTimeout bounds the look for uncertain claims, which reads all tasks: ten
+// million of them in some seconds.
+const disownTimeout = time.Minute
+
+// disownFor gives back what uncertain claims have taken. Until it has, nothing
 // more is claimed. It looks again after growing pauses, because a claim may
 // land later than that. What a lost session has taken is the leader's to
 // recover.
-func (c *claimer) disown(ctx context.Context) error {
+func (c *claimer) disownFor(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
 	c.mu.Lock()
 	c.uncertain, c.unsure = append(c.uncertain, c.unsure...), nil
 	c.mu.Unlock()

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // LaneKey names a lane: tasks of one lane are claimed oldest first.
@@ -233,9 +235,17 @@ WHERE t.id = ANY (ARRAY(
     WHERE r.state = 1 AND r.worker_id = $1 AND r.claim = $2 ORDER BY r.id FOR UPDATE SKIP LOCKED))`
 
 // Disown gives back whatever a claim with an unknown outcome may have taken.
-// Without it the worker's own heartbeat would keep those rows for ever.
-func (s *Store) Disown(ctx context.Context, worker, claim int64) (int64, error) {
-	n, err := s.exec(ctx, disown, worker, claim)
+// Without it the worker's own heartbeat would keep those rows for ever. It takes
+// as long as reading the table does.
+func (s *Store) Disown(ctx context.Context, worker, claim int64) (n int64, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, forAsLongAsItTakes); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, s.text(disown), worker, claim)
+		n = tag.RowsAffected()
+		return err
+	})
 	return n, wrap("give back an uncertain claim", err)
 }
 

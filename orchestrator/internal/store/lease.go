@@ -160,6 +160,9 @@ func (s *Store) Recover(
 			return nil
 		}
 		r.Swept = true
+		if _, err := tx.Exec(ctx, forAsLongAsItTakes); err != nil {
+			return err
+		}
 		found, err := s.sortLost(ctx, tx, limit, maxAttempts)
 		if err != nil {
 			return err

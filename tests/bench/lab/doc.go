@@ -2,7 +2,7 @@
 // production durability, a fresh database for each measurement, a process of
 // its own for each contestant, and rounds in which the contestants take turns.
 //
-//	RunAll ─ each Case ─ for each round ─ for each contestant, rotated
+//	RunAll ─ each Case ─ for each round ─ for each contestant, in changing order
 //	        │                 │ fsync latency
 //	        │                 ▼
 //	        │            Case.Round ─ Lab.Database ─ Lab.Start(child) ─ Database.Observe

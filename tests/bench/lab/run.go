@@ -22,8 +22,8 @@ type Outcome struct {
 	Err   error
 }
 
-// runCase runs a case: in every round each contestant once, in an order that
-// rotates. An error ends the case and stands in the outcome, with what was
+// runCase runs a case: in every round each contestant once, in [turn]'s order.
+// An error ends the case and stands in the outcome, with what was
 // measured until then.
 func (l *Lab) runCase(ctx context.Context, c Case, rounds int, wanted func(contestant string) bool) (o Outcome) {
 	o = Outcome{Case: c, Absent: map[string]string{}}
@@ -58,7 +58,7 @@ func (l *Lab) runCase(ctx context.Context, c Case, rounds int, wanted func(conte
 		o.Fsync, o.Rounds = append(o.Fsync, sync), append(o.Rounds, map[string]Measure{})
 		l.Logf("%s, round %d of %d: fsync %s, at most %s", c.Name, round+1, rounds, sync.P50.Round(time.Microsecond), sync.Max.Round(time.Microsecond))
 		for i := range o.Contestants {
-			name := o.Contestants[(i+round)%len(o.Contestants)]
+			name := o.Contestants[turn(len(o.Contestants), round, i)]
 			m, err := c.Round(ctx, l, name)
 			if err != nil {
 				o.Err = fmt.Errorf("case %s, contestant %s, round %d: %w", c.Name, name, round+1, err)
@@ -69,6 +69,20 @@ func (l *Lab) runCase(ctx context.Context, c Case, rounds int, wanted func(conte
 		}
 	}
 	return o
+}
+
+// turn is which of n contestants comes i-th in a round. What one leaves behind
+// (pages to be written, a cool or a hot processor) is the next one's lot, so
+// nobody should always follow the same: of an even number each follows each
+// other once in n rounds (E. J. Williams, 1949, "Experimental designs balanced
+// for the estimation of residual effects of treatments").
+func turn(n, round, i int) int {
+	if i%2 == 1 {
+		i = (i + 1) / 2
+	} else {
+		i = n - i/2
+	}
+	return (i + round) % n
 }
 
 func figuresText(figures []Figure) (text string) {

@@ -38,3 +38,21 @@ func TestRatioIsTheMedianOfTheRoundsOwn(t *testing.T) {
 	require.Equal(t, "absent is absent: it is not there", v[3].Open)
 	require.Equal(t, "not measured", v[4].Open)
 }
+
+func TestNobodyAlwaysFollowsTheSame(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{2, 4, 6} {
+		follows := map[[2]int]int{}
+		for round := range n {
+			seen := map[int]bool{}
+			for i := range n {
+				seen[turn(n, round, i)] = true
+				if i > 0 {
+					follows[[2]int{turn(n, round, i-1), turn(n, round, i)}]++
+				}
+			}
+			require.Len(t, seen, n)
+		}
+		require.Len(t, follows, n*(n-1), "of %d: each after each other", n)
+	}
+}
