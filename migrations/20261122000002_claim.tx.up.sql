@@ -5,9 +5,12 @@
 ALTER TABLE {{.Schema}}.tasks SET (fillfactor = 45);
 ALTER TABLE {{.Schema}}.tasks
     -- The state as the indexes see it: 2 and 3 as they are; 0 for whatever has
-    -- nothing to wait for but a worker, or runs. Generated, so that binaries that
-    -- know nothing of it go on beside those that do.
-    ADD COLUMN waits_for smallint NOT NULL GENERATED ALWAYS AS (CASE WHEN state > 1 THEN state ELSE 0 END) STORED;
+    -- nothing to wait for but a worker, or was claimed from there; 1 for what got
+    -- its turn and a worker at once, which must not stand in a lane's way.
+    -- Generated, so that binaries that know nothing of it go on beside those that
+    -- do.
+    ADD COLUMN waits_for smallint NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN state > 1 THEN state WHEN state = 1 AND claimed_at = run_at THEN 1 ELSE 0 END) STORED;
 
 -- What runs has no index of its own any more: who looks for the tasks of a dead
 -- worker reads the table.

@@ -39,7 +39,8 @@ import (
 // PostgreSQL from removing them.
 //
 // The next task is claimed for me when released.direct says that there is room
-// for it; else it becomes ready, with a run_at ahead of all cursors. One that
+// for it (that run_at and claimed_at are then the same keeps it out of
+// tasks_ready, whose cursors it would be ahead of); else it becomes ready, with a run_at ahead of all cursors. One that
 // somebody has locked is left alone, and its turn is reported as unsettled.
 //
 // It uses tasks_grouped, tasks_limited and the primary keys.
@@ -419,7 +420,7 @@ SELECT g.key FROM orchestrator.groups g WHERE g.key = ANY ($1::text[]) AND g.blo
 
 const turnsWithoutTask = `
 SELECT k.key FROM unnest($1::text[]) AS k(key)
-WHERE NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = k.key AND t.waits_for IN (0, 3))`
+WHERE NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = k.key AND t.waits_for IN (0, 1, 3))`
 
 // takeSlots takes what is free of limits for which tasks wait.
 const takeSlots = `
@@ -486,7 +487,7 @@ type slot struct {
 const strayTurns = `
 SELECT g.key FROM orchestrator.groups g
 WHERE g.blocked_by IS NULL
-  AND NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.waits_for IN (0, 3))
+  AND NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.waits_for IN (0, 1, 3))
 LIMIT $1`
 
 const straySlots = `
