@@ -1,7 +1,6 @@
 -- A claim changes no column of any index, and there is room for the new version
 -- of a row on its page: PostgreSQL then leaves all indexes alone (a heap-only
--- update). It did an insertion into two of them, which was a third of the work
--- of claiming a task.
+-- update). Before, each claim inserted into two of them.
 ALTER TABLE {{.Schema}}.tasks SET (fillfactor = 45);
 ALTER TABLE {{.Schema}}.tasks
     -- The state as the indexes see it: 2 and 3 as they are; 0 for whatever has

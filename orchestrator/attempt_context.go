@@ -11,8 +11,8 @@ import (
 // timeout, with the task's deadline, with the lease, with the worker's patience
 // at a shutdown, and by cancel.
 //
-// A context with a timer, registered with a parent that all attempts share,
-// costs as much as the rest of a short attempt, and most handlers of that kind
+// A context with a timer, registered with a parent that all attempts share, is
+// a good part of what a short attempt costs, and most handlers of that kind
 // never look at theirs. So it becomes one when it is first asked for something
 // that only such a context can answer. Whoever cannot see the context cannot
 // tell the difference.

@@ -272,8 +272,8 @@ type uncertainClaim struct {
 // more: no network keeps a statement that long.
 const forgetClaim = time.Hour
 
-// disownTimeout bounds the look for uncertain claims, which reads all tasks: ten
-// million of them in some seconds.
+// disownTimeout bounds the look for uncertain claims, which reads all tasks,
+// however many there are.
 const disownTimeout = time.Minute
 
 // disownFor gives back what uncertain claims have taken. Until it has, nothing

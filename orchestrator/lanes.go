@@ -45,8 +45,8 @@ const (
 )
 
 // What a look back at all priorities of many queues may cost while there is
-// something to do. A probe takes some microseconds: of 100 queues there are
-// 20,100, and ten times a second they would take most of a core from the tasks.
+// something to do: of 100 queues there are 20,100 probes, and ten times a second
+// they would leave little time for the tasks.
 const (
 	prioritiesOfQueue = 201
 	frequentProbes    = 10 * prioritiesOfQueue

@@ -13,8 +13,8 @@ import (
 
 // decodePlain reads a document as [Writer] mostly writes them into the struct
 // that target points to: an object without escapes in its strings and without
-// objects, lists or null in it. encoding/json takes several times as long for
-// that, which shows in a worker of short tasks.
+// objects, lists or null in it. encoding/json takes longer for that, which
+// shows in a worker of short tasks.
 //
 // It is as strict as encoding/json and never reads anything in another way. It
 // returns false when the document is not plain, or not right; then encoding/json

@@ -64,7 +64,7 @@ RETURNING id, enqueued_at`
 
 // insertSimple and insertOne are for tasks that say nothing of when and how
 // they run, which most do not: the columns of everything else have defaults,
-// and a statement of half the size takes half the time. Rows of a function
+// and each column that is sent costs something for each row. Rows of a function
 // come, and draw their ids, in the order of the arrays, as nothing here joins
 // or sorts them.
 const (
