@@ -39,11 +39,7 @@ func main() {
 
 // child is this program as the process of a contestant.
 func child(contestant, job string) int {
-	jobs := contest.Jobs(contestant)
-	if own := cases.Jobs()[contestant]; own != nil {
-		jobs = own
-	}
-	return lab.RunChild(jobs, job)
+	return lab.RunChild(contest.Jobs(contestant), job)
 }
 
 // options are the command line.

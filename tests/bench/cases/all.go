@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
-	"github.com/task-orchestrator/task-orchestrator/tests/bench/workload"
 )
 
 // All are the cases, in the order of the report: with peers first, then of the
@@ -28,10 +27,4 @@ func All() []lab.Case {
 			soak(),
 		},
 	)
-}
-
-// Jobs are those of contestants that only cases of this package know: by
-// contestant, then by name.
-func Jobs() map[string]map[string]lab.Job {
-	return map[string]map[string]lab.Job{workload.Name: workload.Jobs()}
 }

@@ -7,14 +7,10 @@ import (
 
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/contest"
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
-	"github.com/task-orchestrator/task-orchestrator/tests/bench/workload"
 )
 
 // This file is what the cases without a peer have in common: their contestants
 // are variants of what the engine is asked to do.
-
-// pool is how many tasks a worker runs at a time where a case does not say.
-const pool = 200
 
 // variants are contestants by name.
 type variants map[string]aloneDrain
@@ -23,8 +19,8 @@ type variants map[string]aloneDrain
 // in one field.
 type aloneDrain struct {
 	tasks int // to drain, before they are scaled
-	pool  int // 0 is pool
-	shape workload.Shape
+	pool  int // contest.Spec.Pool
+	shape contest.Shape
 	// place opens the database; nil is a fresh one with the engine's tables.
 	place func(ctx context.Context, l *lab.Lab) (*lab.Database, error)
 	// behind adds tasks when those to drain are there, and says how many.
@@ -36,10 +32,7 @@ type aloneDrain struct {
 // round measures one variant.
 func (all variants) round(ctx context.Context, l *lab.Lab, name string) (m lab.Measure, err error) {
 	v := all[name]
-	spec := workload.Spec{Shape: v.shape, Pool: v.pool, Tasks: l.Tasks(v.tasks)}
-	if spec.Pool == 0 {
-		spec.Pool = pool
-	}
+	spec := contest.Spec{Shape: v.shape, Pool: v.pool, Tasks: l.Tasks(v.tasks)}
 	place := v.place
 	if place == nil {
 		place = fresh
@@ -50,7 +43,7 @@ func (all variants) round(ctx context.Context, l *lab.Lab, name string) (m lab.M
 	}
 	defer func() { err = errors.Join(err, db.Drop()) }()
 	spec.URL = db.URL()
-	if _, err := l.Run(ctx, lab.Command{}, workload.Name, "fill", spec, nil); err != nil {
+	if err := contest.Shaped().Fill(ctx, l, spec); err != nil {
 		return m, err
 	}
 	more := 0
@@ -86,38 +79,32 @@ func fresh(ctx context.Context, l *lab.Lab) (*lab.Database, error) {
 
 // prepareIn makes the engine's tables.
 func prepareIn(ctx context.Context, l *lab.Lab, db *lab.Database) error {
-	_, err := l.Run(ctx, lab.Command{}, workload.Name, "prepare", workload.Spec{URL: db.URL()}, nil)
+	_, err := contest.Shaped().Run(ctx, l, "prepare", contest.Spec{URL: db.URL()}, nil)
 	return err
 }
-
-// What the tables hold of tasks.
-const (
-	countLeft     = `SELECT (SELECT count(*) FROM orchestrator.tasks) + (SELECT count(*) FROM orchestrator.tasks_dead)`
-	countFinished = `SELECT count(*) FROM orchestrator.tasks_finished`
-)
 
 // drainAlone measures the drain of what has been filled in, and holds it to what
 // the tables say: with more tasks behind, the worker has run some of them when it
 // has stopped.
-func drainAlone(ctx context.Context, l *lab.Lab, db *lab.Database, spec workload.Spec, more int) (m lab.Measure, err error) {
-	before, err := db.Count(ctx, countFinished)
+func drainAlone(ctx context.Context, l *lab.Lab, db *lab.Database, spec contest.Spec, more int) (m lab.Measure, err error) {
+	before, err := db.Count(ctx, contest.EngineKept)
 	if err != nil {
 		return m, err
 	}
 	var result contest.Timed
 	m.Observed, err = db.Observe(ctx, func() (err error) {
-		m.Usage, err = l.Run(ctx, lab.Command{}, workload.Name, "drain", spec, &result)
+		m.Usage, err = contest.Shaped().Run(ctx, l, "drain", spec, &result)
 		return err
 	})
 	if err != nil {
 		return m, err
 	}
 	m.Tasks, m.Value = result.Tasks, result.Rate()
-	left, err := db.Count(ctx, countLeft)
+	left, err := db.Count(ctx, contest.EngineLeft)
 	if err != nil {
 		return m, err
 	}
-	finished, err := db.Count(ctx, countFinished)
+	finished, err := db.Count(ctx, contest.EngineKept)
 	if err != nil {
 		return m, err
 	}

@@ -1,15 +1,15 @@
 package cases
 
 import (
+	"github.com/task-orchestrator/task-orchestrator/tests/bench/contest"
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
-	"github.com/task-orchestrator/task-orchestrator/tests/bench/workload"
 )
 
 // contracts is a worker of a large spec.
 func contracts() lab.Case {
 	all := variants{
 		"one contract":  {tasks: mixedTasks},
-		"700 contracts": {tasks: mixedTasks, shape: workload.Shape{Types: 700}},
+		"700 contracts": {tasks: mixedTasks, shape: contest.Shape{Types: 700}},
 	}
 	return lab.Case{
 		Name:        "contracts",

@@ -1,8 +1,8 @@
 package cases
 
 import (
+	"github.com/task-orchestrator/task-orchestrator/tests/bench/contest"
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
-	"github.com/task-orchestrator/task-orchestrator/tests/bench/workload"
 )
 
 const groupedTasks = 100_000
@@ -12,8 +12,8 @@ const groupedTasks = 100_000
 func groups() lab.Case {
 	all := variants{
 		"ungrouped":        {tasks: groupedTasks},
-		"10,000 groups":    {tasks: groupedTasks, shape: workload.Shape{Groups: 10_000}},
-		"10 groups of 10k": {tasks: groupedTasks, shape: workload.Shape{Groups: 10}},
+		"10,000 groups":    {tasks: groupedTasks, shape: contest.Shape{Groups: 10_000}},
+		"10 groups of 10k": {tasks: groupedTasks, shape: contest.Shape{Groups: 10}},
 	}
 	return lab.Case{
 		Name:        "groups",

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"time"
 
+	"github.com/task-orchestrator/task-orchestrator/tests/bench/contest"
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
-	"github.com/task-orchestrator/task-orchestrator/tests/bench/workload"
 )
 
 const (
 	idleWorkers = 10
-	idleSettle  = 3 * time.Second  // until an idle worker has come to rest
+	idleRest    = 3 * time.Second  // until an idle worker has come to rest
 	idleWindow  = 30 * time.Second // for which it is watched
 )
 
@@ -42,7 +42,7 @@ func idle() lab.Case {
 				return m, err
 			}
 			defer func() { err = errors.Join(err, db.Drop()) }()
-			spec := workload.Spec{URL: db.URL(), Every: scaled(l, idleSettle), For: scaled(l, idleWindow)}
+			spec := contest.Spec{URL: db.URL(), Defaults: true, Rest: scaled(l, idleRest), For: scaled(l, idleWindow)}
 			children, err := startAll(ctx, l, "idle", spec, idleWorkers)
 			if err == nil {
 				m.Observed, err = db.Watch(ctx, spec.For)
@@ -52,7 +52,7 @@ func idle() lab.Case {
 				child.Stop()
 			}
 			for _, child := range children {
-				var result workload.Idle
+				var result contest.Idle
 				usage, failed := child.Wait(&result)
 				m.Usage, err = m.Add(usage), errors.Join(err, failed)
 				most = max(most, result.CPU)

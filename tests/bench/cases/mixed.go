@@ -1,8 +1,8 @@
 package cases
 
 import (
+	"github.com/task-orchestrator/task-orchestrator/tests/bench/contest"
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
-	"github.com/task-orchestrator/task-orchestrator/tests/bench/workload"
 )
 
 // mixedTasks is how many are drained where they are of many kinds.
@@ -12,7 +12,7 @@ const mixedTasks = 200_000
 func mixed() lab.Case {
 	all := variants{
 		"one queue":  {tasks: mixedTasks},
-		"100 queues": {tasks: mixedTasks, shape: workload.Shape{Queues: 100, Types: 50, Priorities: 5}},
+		"100 queues": {tasks: mixedTasks, shape: contest.Shape{Queues: 100, Types: 50, Priorities: 5}},
 	}
 	return lab.Case{
 		Name:        "mixed",

@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/task-orchestrator/task-orchestrator/tests/bench/contest"
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
-	"github.com/task-orchestrator/task-orchestrator/tests/bench/workload"
 )
 
 // processes is what worker processes take from each other.
@@ -31,8 +31,8 @@ func processes() lab.Case {
 				return m, err
 			}
 			defer func() { err = errors.Join(err, db.Drop()) }()
-			spec := workload.Spec{URL: db.URL(), Pool: pool, Tasks: l.Tasks(drainTasks)}
-			if _, err := l.Run(ctx, lab.Command{}, workload.Name, "fill", spec, nil); err != nil {
+			spec := contest.Spec{URL: db.URL(), Tasks: l.Tasks(drainTasks)}
+			if err := contest.Shaped().Fill(ctx, l, spec); err != nil {
 				return m, err
 			}
 			if err := db.Settle(ctx, "orchestrator.tasks"); err != nil {
@@ -53,15 +53,14 @@ func processes() lab.Case {
 }
 
 // workAll runs n workers until all of them have nothing to do.
-func workAll(ctx context.Context, l *lab.Lab, db *lab.Database, spec workload.Spec, n int) (usage lab.Usage, err error) {
+func workAll(ctx context.Context, l *lab.Lab, db *lab.Database, spec contest.Spec, n int) (usage lab.Usage, err error) {
 	children, err := startAll(ctx, l, "work", spec, n)
 	defer func() {
 		for _, child := range children {
 			child.Stop()
 		}
 		for _, child := range children {
-			var worked workload.Worked
-			took, failed := child.Wait(&worked)
+			took, failed := child.Wait(nil)
 			usage, err = usage.Add(took), errors.Join(err, failed)
 		}
 	}()
@@ -73,9 +72,9 @@ func workAll(ctx context.Context, l *lab.Lab, db *lab.Database, spec workload.Sp
 
 // startAll starts children and waits until each is ready. Those it returns have
 // been started, also with an error.
-func startAll(ctx context.Context, l *lab.Lab, job string, spec workload.Spec, n int) (children []*lab.Child, err error) {
+func startAll(ctx context.Context, l *lab.Lab, job string, spec contest.Spec, n int) (children []*lab.Child, err error) {
 	for range n {
-		child, err := l.Start(ctx, lab.Command{}, workload.Name, job, spec)
+		child, err := contest.Shaped().Start(ctx, l, job, spec)
 		if err != nil {
 			return children, err
 		}
@@ -128,7 +127,7 @@ func nothingToDo(ctx context.Context, conn *pgx.Conn, n int) (bool, error) {
 		return false, err
 	}
 	var tasks int64
-	err := conn.QueryRow(ctx, countLeft).Scan(&tasks)
+	err := conn.QueryRow(ctx, contest.EngineLeft).Scan(&tasks)
 	return tasks == 0, err
 }
 

@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/task-orchestrator/task-orchestrator/tests/bench/contest"
 	"github.com/task-orchestrator/task-orchestrator/tests/bench/lab"
-	"github.com/task-orchestrator/task-orchestrator/tests/bench/workload"
 )
 
 // Soak is the name of the case that --soak adds to a run.
@@ -70,8 +70,8 @@ func soakIn(ctx context.Context, l *lab.Lab, db *lab.Database, rate float64) (m 
 	if l.Soak() > 0 {
 		step = l.Soak() / soakSteps
 	}
-	spec := workload.Spec{URL: db.URL(), Pool: pool, Rate: rate, Every: step}
-	var worked workload.Worked
+	spec := contest.Spec{URL: db.URL(), Rate: rate, Every: step}
+	var worked contest.Worked
 	m.Observed, err = db.Observe(ctx, func() error {
 		children, err := startAll(ctx, l, "work", spec, 1)
 		if err == nil {
@@ -108,8 +108,8 @@ func soakIn(ctx context.Context, l *lab.Lab, db *lab.Database, rate float64) (m 
 
 // underLoad enqueues at the spec's rate for as long as the case lasts, and
 // looks at the tables after every step.
-func underLoad(ctx context.Context, l *lab.Lab, db *lab.Database, spec workload.Spec, step time.Duration) (course *lab.Course, err error) {
-	load, err := l.Start(ctx, lab.Command{}, workload.Name, "load", spec)
+func underLoad(ctx context.Context, l *lab.Lab, db *lab.Database, spec contest.Spec, step time.Duration) (course *lab.Course, err error) {
+	load, err := contest.Shaped().Start(ctx, l, "load", spec)
 	if err != nil {
 		return nil, err
 	}

@@ -51,14 +51,14 @@ type Place interface {
 	Drop() error
 }
 
-// All are the contestants, in the order of the report.
+// All are the contestants that the report tells of, in its order.
 func All() []Contestant {
 	return []Contestant{engine(), riverTuned(), riverDefault(), graphile(), asynqOnRedis(), bareLoop()}
 }
 
-// ByName finds a contestant.
+// ByName finds a contestant, also one of the cases without a peer.
 func ByName(name string) (Contestant, error) {
-	for _, c := range All() {
+	for _, c := range append(All(), Shaped(), PlainPool()) {
 		if c.Name == name {
 			return c, nil
 		}
@@ -108,7 +108,7 @@ func (c Contestant) In(ctx context.Context, l *lab.Lab, do func(Place) error) (e
 func (c Contestant) Filled(ctx context.Context, l *lab.Lab, tasks int, do func(Place) error) (err error) {
 	if c.place != nil {
 		return c.In(ctx, l, func(p Place) error {
-			if err := c.fill(ctx, l, p, tasks); err != nil {
+			if err := c.Fill(ctx, l, Spec{URL: p.URL(), Tasks: tasks}); err != nil {
 				return err
 			}
 			return do(p)
@@ -118,7 +118,7 @@ func (c Contestant) Filled(ctx context.Context, l *lab.Lab, tasks int, do func(P
 		if _, err := c.Run(ctx, l, "prepare", Spec{URL: db.URL()}, nil); err != nil {
 			return err
 		}
-		if err := c.fill(ctx, l, db, tasks); err != nil {
+		if err := c.Fill(ctx, l, Spec{URL: db.URL(), Tasks: tasks}); err != nil {
 			return err
 		}
 		return db.Settle(ctx, c.tables...)
@@ -156,9 +156,10 @@ func (c Contestant) Run(ctx context.Context, l *lab.Lab, job string, spec Spec, 
 // fillBatch is how many tasks a fill enqueues at a time.
 const fillBatch = 5000
 
-// fill enqueues tasks for a drain.
-func (c Contestant) fill(ctx context.Context, l *lab.Lab, p Place, tasks int) error {
-	_, err := c.Run(ctx, l, "fill", Spec{URL: p.URL(), Tasks: tasks, Batch: fillBatch}, nil)
+// Fill enqueues the tasks of a spec, for a drain.
+func (c Contestant) Fill(ctx context.Context, l *lab.Lab, spec Spec) error {
+	spec.Batch = fillBatch
+	_, err := c.Run(ctx, l, "fill", spec, nil)
 	return err
 }
 

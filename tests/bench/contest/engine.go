@@ -1,8 +1,8 @@
 package contest
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,20 +29,17 @@ func engine() Contestant {
 		},
 		jobs:   jobs(openEngine),
 		tables: []string{"orchestrator.tasks"},
-		left:   counted(`SELECT (SELECT count(*) FROM orchestrator.tasks) + (SELECT count(*) FROM orchestrator.tasks_dead)`),
-		kept:   counted(`SELECT count(*) FROM orchestrator.tasks_finished`),
+		left:   counted(EngineLeft),
+		kept:   counted(EngineKept),
 	}
 }
 
-// OpenClient connects the engine as every case does: with metrics, and with
-// tracing whose sampler takes nothing.
-func OpenClient(ctx context.Context, url string) (*orchestrator.Client, error) {
-	return orchestrator.Open(ctx, url, orchestrator.ClientConfig{
-		Registerer:     prometheus.NewRegistry(),
-		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
-		Logger:         quietLogger(),
-	})
-}
+// What the engine's tables hold of tasks: those that have not succeeded, and
+// those that have.
+const (
+	EngineLeft = `SELECT (SELECT count(*) FROM orchestrator.tasks) + (SELECT count(*) FROM orchestrator.tasks_dead)`
+	EngineKept = `SELECT count(*) FROM orchestrator.tasks_finished`
+)
 
 // quietLogger tells what a run should not have, on stderr.
 func quietLogger() *slog.Logger {
@@ -55,16 +52,24 @@ type engineQueue struct {
 	config orchestrator.WorkerConfig
 }
 
-func openEngine(ctx context.Context, spec Spec) (queue, error) {
+func openEngine(ctx context.Context, spec Spec) (queue, error) { return connectEngine(ctx, spec) }
+
+// connectEngine connects as every case does: with metrics, and with tracing
+// whose sampler takes nothing.
+func connectEngine(ctx context.Context, spec Spec) (*engineQueue, error) {
 	url := spec.URL
 	if spec.Conns > 0 {
 		url += "&pool_max_conns=" + strconv.Itoa(spec.Conns)
 	}
-	client, err := OpenClient(ctx, url)
+	client, err := orchestrator.Open(ctx, url, orchestrator.ClientConfig{
+		Registerer:     prometheus.NewRegistry(),
+		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())),
+		Logger:         quietLogger(),
+	})
 	if err != nil {
 		return nil, err
 	}
-	q := &engineQueue{client: client, db: client.DB(), config: orchestrator.WorkerConfig{PoolSize: poolSize}}
+	q := &engineQueue{client: client, db: client.DB(), config: orchestrator.WorkerConfig{PoolSize: cmp.Or(spec.Pool, poolSize)}}
 	if spec.Defaults {
 		q.config = orchestrator.WorkerConfig{}
 	}
@@ -124,17 +129,20 @@ func (q *engineQueue) work(ctx context.Context, h handlers) (stop func() error, 
 	mux := orchestrator.NewMux()
 	tasks.RegisterBenchNoop(mux, engineHandlers{h})
 	tasks.RegisterBenchProbe(mux, engineHandlers{h})
-	ctx, cancel := context.WithCancelCause(ctx)
-	ended := make(chan error, 1)
+	return q.start(ctx, mux, h.ended), nil
+}
+
+// start starts a worker of the tasks in mux.
+func (q *engineQueue) start(ctx context.Context, mux *orchestrator.Mux, ended func()) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	failed := make(chan error, 1)
 	go func() {
 		err := orchestrator.NewWorker(q.client, mux, q.config).Run(ctx)
-		if err == nil && ctx.Err() == nil {
-			err = errors.New("the worker has ended")
-		}
-		ended <- err
+		ended()
+		failed <- err
 	}()
 	return func() error {
-		cancel(nil)
-		return <-ended
-	}, nil
+		cancel()
+		return <-failed
+	}
 }

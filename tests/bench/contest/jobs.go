@@ -17,7 +17,7 @@ import (
 // opener connects a contestant.
 type opener func(ctx context.Context, spec Spec) (queue, error)
 
-// jobs are what every contestant in Go can do, by name.
+// jobs are what every queue can do, by name.
 func jobs(open opener) map[string]lab.Job {
 	return map[string]lab.Job{
 		"prepare": job(open, func(ctx context.Context, q queue, _ Spec, _ *lab.Link) (Timed, error) { return Timed{}, q.prepare(ctx) }),
@@ -29,6 +29,8 @@ func jobs(open opener) map[string]lab.Job {
 		"serve":   job(open, serve),
 		"send":    job(open, send),
 		"load":    job(open, load),
+		"work":    job(open, work),
+		"idle":    job(open, idle),
 	}
 }
 
@@ -50,6 +52,20 @@ func timed(do func() (done int, err error)) (Timed, error) {
 	began := time.Now()
 	done, err := do()
 	return Timed{Tasks: done, Seconds: time.Since(began).Seconds()}, err
+}
+
+// working runs do beside a worker, and stops the worker when do returns. When
+// the worker ends before, so does do's context.
+func working(ctx context.Context, q queue, h handlers, do func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	h.ended = func() { cancel(errors.New("the worker has ended")) }
+	stop, err := q.work(ctx, h)
+	if err != nil {
+		return err
+	}
+	err = do(ctx)
+	return errors.Join(err, stop())
 }
 
 // fill enqueues the tasks of a drain; it is not measured.
@@ -77,25 +93,25 @@ func enqueueBatches(ctx context.Context, q queue, spec Spec) (done int, err erro
 	return done, nil
 }
 
-// drain measures from the start of a worker to the end of its stop.
+// drain measures from the start of a worker to the end of its stop. Where there
+// are more tasks it runs some more.
 func drain(ctx context.Context, q queue, spec Spec, _ *lab.Link) (Timed, error) {
 	var count atomic.Int64
 	all := make(chan struct{})
+	h := handlers{noop: func() {
+		if count.Add(1) == int64(spec.Tasks) {
+			close(all)
+		}
+	}}
 	return timed(func() (int, error) {
-		stop, err := q.work(ctx, handlers{noop: func() {
-			if count.Add(1) == int64(spec.Tasks) {
-				close(all)
+		err := working(ctx, q, h, func(ctx context.Context) error {
+			select {
+			case <-all:
+				return nil
+			case <-ctx.Done():
+				return fmt.Errorf("%d of %d tasks run: %w", count.Load(), spec.Tasks, context.Cause(ctx))
 			}
-		}})
-		if err != nil {
-			return 0, err
-		}
-		select {
-		case <-all:
-		case <-ctx.Done():
-			return 0, errors.Join(fmt.Errorf("%d of %d tasks run: %w", count.Load(), spec.Tasks, context.Cause(ctx)), stop())
-		}
-		err = stop()
+		})
 		return int(count.Load()), err
 	})
 }
@@ -165,7 +181,7 @@ func serve(ctx context.Context, q queue, spec Spec, link *lab.Link) (result Late
 	var took []time.Duration
 	var others atomic.Int64
 	all := make(chan struct{})
-	stop, err := q.work(ctx, handlers{
+	h := handlers{
 		noop: func() { others.Add(1) },
 		probe: func(sent time.Time) {
 			d := time.Since(sent)
@@ -175,19 +191,21 @@ func serve(ctx context.Context, q queue, spec Spec, link *lab.Link) (result Late
 				close(all)
 			}
 		},
+	}
+	err = working(ctx, q, h, func(ctx context.Context) error {
+		if err := link.Ready(); err != nil {
+			return err
+		}
+		select {
+		case <-all:
+			return nil
+		case <-link.Stopped():
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	})
 	if err != nil {
-		return result, err
-	}
-	if err := link.Ready(); err != nil {
-		return result, errors.Join(err, stop())
-	}
-	select {
-	case <-all:
-	case <-link.Stopped():
-	case <-ctx.Done():
-	}
-	if err := stop(); err != nil {
 		return result, err
 	}
 	if len(took) != spec.Tasks {

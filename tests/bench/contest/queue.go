@@ -29,6 +29,9 @@ type queue interface {
 type handlers struct {
 	noop  func()
 	probe func(sent time.Time)
+	// ended is called when the worker has ended, also when nobody asked it to;
+	// those that cannot tell do not call it.
+	ended func()
 }
 
 // template is the text in the payload of all contestants' tasks.

@@ -10,14 +10,23 @@ type Spec struct {
 	Defaults bool `json:"defaults"`
 	// Conns is the size of the pool of connections; 0 is the contestant's own.
 	Conns int `json:"conns"`
+	// Pool is how many tasks run at a time; 0 is the contestant's own number. The
+	// engine and the plain pool heed it.
+	Pool int `json:"pool"`
+	// Shape is what the tasks of [Shaped] are like.
+	Shape Shape `json:"shape"`
 	// Tasks is how many to fill, drain, enqueue or await.
 	Tasks int `json:"tasks"`
 	// Batch is how many make a batch.
 	Batch int `json:"batch"`
 	// Goroutines is how many enqueue at the same time.
 	Goroutines int `json:"goroutines"`
-	// For is how long to go on, in nanoseconds.
+	// For is how long to go on, in nanoseconds, as the durations below are.
 	For time.Duration `json:"for"`
+	// Rest is how long an idle worker takes to come to rest.
+	Rest time.Duration `json:"rest"`
+	// Every is how often a worker notes its memory; 0 is never.
+	Every time.Duration `json:"every"`
 	// Rate is how many tasks to enqueue in a second.
 	Rate float64 `json:"rate"`
 	// Warmup is how many probes are not counted.
@@ -44,4 +53,17 @@ type Latencies struct {
 	// Probes is how many were counted, Others the tasks of the load beside them.
 	Probes int `json:"probes"`
 	Others int `json:"others"`
+}
+
+// Worked is what a worker did until it was stopped.
+type Worked struct {
+	Tasks int `json:"tasks"`
+	// Memory is its resident memory in bytes, noted every so often; empty where
+	// the system does not tell.
+	Memory []int64 `json:"memory"`
+}
+
+// Idle is what a worker with nothing to do took.
+type Idle struct {
+	CPU time.Duration `json:"cpu"` // in Spec.For
 }
