@@ -33,14 +33,16 @@ func (o outcome) tells() bool {
 	return false
 }
 
-// handsOver tells whether the task has a turn or a slot.
-func (o outcome) handsOver() bool { return o.job.handsOver() }
-
 // finisher writes outcomes in batches: what ends while one batch is written
 // goes into the next.
 type finisher struct {
-	w      *Worker
-	group  *groupcommit.Group[outcome]
+	w     *Worker
+	plain *groupcommit.Group[outcome]
+	// turns is for the outcomes of tasks that have a turn or a slot. A statement
+	// that hands those over also claims, so where tasks without turns keep two
+	// connections busy, one that claims and one that ends, one at a time would
+	// keep one busy.
+	turns  *groupcommit.Group[outcome]
 	ctx    context.Context
 	cancel context.CancelFunc
 	// stragglers are rows that a statement left out. They are looked after
@@ -53,12 +55,19 @@ type finisher struct {
 func newFinisher(w *Worker) *finisher {
 	f := &finisher{w: w}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
-	f.group = groupcommit.New(f.flush)
+	f.plain = groupcommit.New(func(batch []outcome) { f.flush(batch, f.statements()) })
+	f.turns = groupcommit.NewParallel(2, func(batch []outcome) { f.flush(batch, f.turnStatements()) })
 	return f
 }
 
 // add takes an outcome and returns before it is written.
-func (f *finisher) add(o outcome) { f.group.Add(o) }
+func (f *finisher) add(o outcome) {
+	if o.job.handsOver() {
+		f.turns.Add(o)
+	} else {
+		f.plain.Add(o)
+	}
+}
 
 // giveBack returns a job that did not run, or was cancelled by a shutdown,
 // without spending an attempt.
@@ -75,13 +84,45 @@ const closeTimeout = 15 * time.Second
 // close writes what is left.
 func (f *finisher) close() {
 	timer := time.AfterFunc(closeTimeout, f.cancel)
-	f.group.Wait()
+	f.turns.Wait()
+	f.plain.Wait()
 	f.stragglers.Wait()
 	timer.Stop()
 	f.cancel()
 }
 
-func (f *finisher) flush(batch []outcome) {
+// statements write the outcomes of a batch, a kind each.
+type statements struct{ finish, bury, giveBack statement }
+
+// statements are for tasks without a turn or a slot.
+func (f *finisher) statements() statements {
+	st := f.w.client.store
+	return statements{
+		finish: func(ctx context.Context, part []outcome) ([]int64, error) {
+			return st.Finish(ctx, f.finishedRows(part))
+		},
+		bury: func(ctx context.Context, part []outcome) ([]int64, error) { return st.Bury(ctx, f.buriedRows(part)) },
+		giveBack: func(ctx context.Context, part []outcome) ([]int64, error) {
+			return st.Return(ctx, f.returnedRows(part))
+		},
+	}
+}
+
+// turnStatements also hand the turns and slots over.
+func (f *finisher) turnStatements() statements {
+	st := f.w.client.store
+	return statements{
+		finish: f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
+			return st.FinishTurns(ctx, f.finishedRows(part), taker)
+		}),
+		bury: f.buryTurns(),
+		giveBack: f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
+			return st.ReturnTurns(ctx, f.returnedRows(part), taker)
+		}),
+	}
+}
+
+func (f *finisher) flush(batch []outcome, st statements) {
 	began := time.Now()
 	defer func() { f.w.client.metrics.Finished(len(batch), time.Since(began)) }()
 	// The statements lock rows in the order in which they come.
@@ -90,27 +131,10 @@ func (f *finisher) flush(batch []outcome) {
 	buried, returned := split(others, func(o outcome) bool { return o.buried != nil })
 	soonest := soonestRetry(returned) // now: write takes its batch apart
 	tells := slices.ContainsFunc(batch, (outcome).tells)
-	st := f.w.client.store
-	turns, plain := split(finished, outcome.handsOver)
-	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
-		return st.Finish(ctx, f.finishedRows(part))
-	})
-	f.writeHalves(turns, f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
-		return st.FinishTurns(ctx, f.finishedRows(part), taker)
-	}))
-	turns, plain = split(buried, outcome.handsOver)
-	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
-		return st.Bury(ctx, f.buriedRows(part))
-	})
-	f.write(turns, f.buryTurns())
-	turns, plain = split(returned, outcome.handsOver)
-	f.write(plain, func(ctx context.Context, part []outcome) ([]int64, error) {
-		return st.Return(ctx, f.returnedRows(part))
-	})
-	for part := range slices.Chunk(turns, store.ReturnChunk) {
-		f.write(part, f.handing(func(ctx context.Context, part []outcome, taker store.Taker) (store.Handed, error) {
-			return st.ReturnTurns(ctx, f.returnedRows(part), taker)
-		}))
+	f.write(finished, st.finish)
+	f.write(buried, st.bury)
+	for part := range slices.Chunk(returned, store.ReturnChunk) {
+		f.write(part, st.giveBack)
 	}
 	f.w.client.results.finished()
 	if tells {
@@ -259,17 +283,31 @@ func retentionsOf(batch []outcome) (kept []time.Duration) {
 // them locked, or they were written by a try whose answer was lost, or the
 // lease is lost.
 func (f *finisher) check(batch []outcome, ids []int64, run statement) {
+	left := countWritten(batch, ids)
+	if len(left) == 0 {
+		return
+	}
+	f.stragglers.Go(func() {
+		for _, o := range f.retryTogether(left, run) {
+			f.retryAlone(o, run)
+		}
+		f.w.client.results.finished()
+	})
+}
+
+// countWritten counts the outcomes of a batch whose ids are said to be written
+// and returns the others.
+func countWritten(batch []outcome, ids []int64) (left []outcome) {
 	if len(ids) == len(batch) {
 		for i := range batch {
 			batch[i].count()
 		}
-		return
+		return nil
 	}
 	written := make(map[int64]bool, len(ids))
 	for _, id := range ids {
 		written[id] = true
 	}
-	var left []outcome
 	for i, o := range batch {
 		if written[o.job.fence.ID] {
 			batch[i].count()
@@ -277,12 +315,25 @@ func (f *finisher) check(batch []outcome, ids []int64, run statement) {
 			left = append(left, o)
 		}
 	}
-	f.stragglers.Go(func() {
-		for _, o := range left {
-			f.retryAlone(o, run)
+	return left
+}
+
+// retryTogether tries rows that were locked for as long as that helps some of
+// them, and returns the rest. Another worker's claim locks rows of this one in
+// passing, many at a time, until it ends: PostgreSQL locks the newest version of
+// a row before it finds that it is not wanted any more.
+func (f *finisher) retryTogether(left []outcome, run statement) []outcome {
+	for pause := 5 * time.Millisecond; len(left) > 1 && pause < time.Second; pause *= 2 {
+		if waitFor(f.ctx.Done(), pause) {
+			return left
 		}
-		f.w.client.results.finished()
-	})
+		ids, err := f.try(left, run)
+		if err != nil {
+			return left
+		}
+		left = countWritten(left, ids)
+	}
+	return left
 }
 
 func (f *finisher) retryAlone(o outcome, run statement) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"sync"
+	"runtime"
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
@@ -15,7 +15,7 @@ func (j *job) handsOver() bool { return j.Grouped || j.Limited }
 
 // turn says what becomes of the turn and the slot that j has when it ends.
 func (w *Worker) turn(j *job) store.Turn {
-	return store.Turn{Direct: j.handsOver() && w.continues(j), Total: slotTotal(j.route.definition)}
+	return store.Turn{Direct: j.handsOver() && w.continues(j), Slot: j.Limited, Total: slotTotal(j.route.definition)}
 }
 
 // slotTotal is how many slots the limit of d has.
@@ -26,15 +26,19 @@ func slotTotal(d *Definition) int16 {
 	return int16(min(d.Concurrency.Total, math.MaxInt16))
 }
 
-// laneShare is the share of hand-overs that go by the lane: one in so many.
+// laneShare is the share of hand-overs that go by the lane while all slots are
+// taken: one in so many.
 const laneShare = 16
 
 // continues tells whether this worker may run what comes after j right away,
 // without the way through the lane: when that takes nothing from tasks that are
-// more urgent, and not always, so that a group or limit which always has more
-// tasks cannot keep the slots of a worker for ever.
+// more urgent, and, while all slots are taken, not always, so that a group or
+// limit which always has more tasks cannot keep them for ever.
 func (w *Worker) continues(j *job) bool {
-	if w.control.current.Load().queues[j.Queue].Paused || w.routes.contracts.Load().rates[queueBucket(j.Queue)] != nil || rand.IntN(laneShare) == 0 {
+	if w.control.current.Load().queues[j.Queue].Paused || w.routes.contracts.Load().rates[queueBucket(j.Queue)] != nil {
+		return false
+	}
+	if !w.pool.hasFreeSlot(j.Queue) && rand.IntN(laneShare) == 0 {
 		return false
 	}
 	urgent := w.claimer.urgent.Load()
@@ -108,25 +112,6 @@ func (f *finisher) floored() bool {
 	return now-last < int64(unflooredEvery) || !f.unfloored.CompareAndSwap(last, now)
 }
 
-// halved is the size of a batch from which on its halves are written side by
-// side. A statement that hands over also claims, so where tasks without turns
-// keep two connections busy, one that claims and one that ends, these would
-// keep one.
-const halved = 256
-
-// writeHalves is write for a batch of tasks with turns. Each turn is one
-// task's, so the halves have nothing to do with each other.
-func (f *finisher) writeHalves(batch []outcome, run statement) {
-	if len(batch) < halved {
-		f.write(batch, run)
-		return
-	}
-	var other sync.WaitGroup
-	other.Go(func() { f.write(batch[:len(batch)/2], run) })
-	f.write(batch[len(batch)/2:], run)
-	other.Wait()
-}
-
 // handing wraps a statement that hands turns over. When its answer is lost, it
 // may have claimed tasks: the claimer gives those back.
 func (f *finisher) handing(run func(context.Context, []outcome, store.Taker) (store.Handed, error)) statement {
@@ -141,6 +126,7 @@ func (f *finisher) handing(run func(context.Context, []outcome, store.Taker) (st
 		}
 		if len(h.Taken) > 0 {
 			f.w.accept(s, taker.Claim, h.Taken, h.Now)
+			runtime.Gosched() // what ends at once goes into the next batch as a whole
 		}
 		f.w.handedOver(h)
 		return h.Ended, nil

@@ -274,6 +274,42 @@ func TestRefusedResultEndsItsTaskAlone(t *testing.T) {
 	}
 }
 
+// Somebody locks rows whose tasks are running, as another worker's claim does in
+// passing. Nobody else waits for them, and they are finished when they are free.
+func TestLockedRowsAreFinishedLater(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	refs := make([]orchestrator.TaskRef, 20)
+	for i := range refs {
+		refs[i] = enqueue(t, client, echo, `{"locked": true}`)
+	}
+	started, release := make(chan struct{}, len(refs)), make(chan struct{})
+	startWorker(t, client, handle(echo, func(_ context.Context, task *orchestrator.Raw) ([]byte, error) {
+		if string(task.Payload) != `{}` {
+			started <- struct{}{}
+			<-release
+		}
+		return []byte(`1`), nil
+	}), orchestrator.WorkerConfig{})
+	for range refs {
+		<-started
+	}
+	tx, err := client.DB().BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = tx.NewRaw("SELECT FROM orchestrator.tasks FOR UPDATE").Exec(t.Context())
+	require.NoError(t, err)
+	close(release)
+	_, err = result(t, enqueue(t, client, echo, `{}`))
+	require.NoError(t, err)
+	for _, ref := range refs {
+		info, err := client.TaskInfo(t.Context(), ref.ID())
+		require.NoError(t, err)
+		require.Equal(t, orchestrator.Running, info.State)
+	}
+	require.NoError(t, tx.Commit())
+	await(t, refs)
+}
+
 func TestResultOfAnUnknownTaskIsNotFound(t *testing.T) {
 	t.Parallel()
 	client := orchestratortest.Client(t)

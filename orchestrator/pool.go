@@ -321,6 +321,14 @@ func (p *pool) signalIdle() {
 	}
 }
 
+// hasFreeSlot tells whether a task of a queue could start.
+func (p *pool) hasFreeSlot(queue string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.queues[queue]
+	return len(p.active)+p.buffered < p.size && s.running+len(s.buffer) < s.limit()
+}
+
 func (p *pool) busy() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

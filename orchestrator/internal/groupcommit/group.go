@@ -1,27 +1,35 @@
 package groupcommit
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // maxPending bounds what may wait for the flush that is under way. Beyond it
 // Add blocks, so producers that outrun the database slow down instead of
 // filling memory.
 const maxPending = 20_000
 
-// Group is a queue of items with one flush at a time.
+// Group is a queue of items with one flush at a time, or a few.
 type Group[T any] struct {
 	flush func([]T)
+	most  int // flushes at a time
 
 	mu       sync.Mutex
-	changed  sync.Cond // pending was taken, or the flusher ended
+	changed  sync.Cond // pending was taken, or a flusher ended
 	pending  []T
-	spare    []T // the slice of the flush before, to use again
-	flushing bool
+	spare    []T // the slice of a flush before, to use again
+	flushing int // flushers that run
 }
 
 // New returns a Group that hands batches to flush, one call at a time, in the
 // order of Add. flush owns the batch until it returns.
-func New[T any](flush func([]T)) *Group[T] {
-	g := &Group[T]{flush: flush}
+func New[T any](flush func([]T)) *Group[T] { return NewParallel(1, flush) }
+
+// NewParallel is [New] with up to most calls of flush at a time. It is for items
+// whose order does not matter, and a flush that mostly waits.
+func NewParallel[T any](most int, flush func([]T)) *Group[T] {
+	g := &Group[T]{flush: flush, most: most}
 	g.changed.L = &g.mu
 	return g
 }
@@ -33,8 +41,8 @@ func (g *Group[T]) Add(items ...T) {
 		g.changed.Wait()
 	}
 	g.pending = append(g.pending, items...)
-	if !g.flushing {
-		g.flushing = true
+	if g.flushing < g.most {
+		g.flushing++
 		go g.run()
 	}
 	g.mu.Unlock()
@@ -43,17 +51,20 @@ func (g *Group[T]) Add(items ...T) {
 // Wait returns when everything added before has been flushed.
 func (g *Group[T]) Wait() {
 	g.mu.Lock()
-	for g.flushing {
+	for g.flushing > 0 {
 		g.changed.Wait()
 	}
 	g.mu.Unlock()
 }
 
 func (g *Group[T]) run() {
+	// Whoever made the first item is mostly one of several that are about to
+	// make one. A new goroutine would run before them, and flush that item alone.
+	runtime.Gosched()
 	g.mu.Lock()
 	for len(g.pending) > 0 {
 		batch := g.pending
-		g.pending = g.spare[:0]
+		g.pending, g.spare = g.spare[:0], nil
 		g.changed.Broadcast()
 		g.mu.Unlock()
 
@@ -63,7 +74,7 @@ func (g *Group[T]) run() {
 		g.mu.Lock()
 		g.spare = batch
 	}
-	g.flushing = false
+	g.flushing--
 	g.changed.Broadcast()
 	g.mu.Unlock()
 }

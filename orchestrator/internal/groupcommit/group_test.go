@@ -1,6 +1,7 @@
 package groupcommit_test
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,14 +34,40 @@ func TestWhatArrivesDuringAFlushIsTheNextBatch(t *testing.T) {
 	require.Equal(t, [][]int{{1}, {2, 3, 4}}, batches)
 }
 
+func TestAsManyFlushesAtATimeAsAskedFor(t *testing.T) {
+	t.Parallel()
+	const most = 3
+	begun, proceed := make(chan []int), make(chan struct{})
+	g := groupcommit.NewParallel(most, func(batch []int) {
+		begun <- append([]int(nil), batch...)
+		<-proceed
+	})
+	for i := range most {
+		g.Add(i)
+		require.Equal(t, []int{i}, <-begun)
+	}
+	g.Add(most)
+	g.Add(most + 1)
+	proceed <- struct{}{}
+	require.Equal(t, []int{most, most + 1}, <-begun)
+	close(proceed)
+	g.Wait()
+}
+
 func TestNothingIsLostOrDoneTwice(t *testing.T) {
 	t.Parallel()
+	for _, most := range []int{1, 2} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) { t.Parallel(); nothingIsLost(t, most) })
+	}
+}
+
+func nothingIsLost(t *testing.T, most int) {
 	const producers, each = 16, 5000 // more than may be pending, so Add blocks
 	var seen [producers * each]atomic.Int32
 	var flushing atomic.Int32
-	g := groupcommit.New(func(batch []int) {
-		if flushing.Add(1) != 1 {
-			t.Error("two flushes at a time")
+	g := groupcommit.NewParallel(most, func(batch []int) {
+		if n := flushing.Add(1); int(n) > most {
+			t.Errorf("%d flushes at a time", n)
 		}
 		for _, n := range batch {
 			seen[n].Add(1)

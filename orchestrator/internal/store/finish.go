@@ -116,17 +116,20 @@ SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.stat
 RETURNING id`
 )
 
-// finishTurns is finish for a batch in which tasks have turns or slots.
+// finishTurns is finish for a batch in which tasks have turns.
+// finishTurnsAndSlots is for one in which some have slots, and, like finishHeld,
+// for one of which somebody keeps a row locked.
 const (
-	finishTurns     = finishTurnsGone + finishTurnsOver
-	finishTurnsTold = finishTurnsGone + tell + `x.state, x.attempts ` + joinBack + tellTo + finishTurnsOver
-	finishTurnsGone = `
+	finishTurns             = finishTurnsOf + finishGone + whereFenceOfX + finishTurnsReturning + finishTurnsOver + handOverTurns + handedOver
+	finishTurnsAndSlots     = finishTurnsOf + held + `,` + finishGone + whereHeld + finishTurnsReturning + finishTurnsOver + handOver + handedOver
+	finishTurnsAndSlotsTold = finishTurnsOf + held + `,` + finishGone + whereHeld + finishTurnsReturning +
+		tell + `x.state, x.attempts ` + joinBack + tellTo + finishTurnsOver + handOver + handedOver
+	finishTurnsOf = `
 WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::bigint[], $7::text[], $8::text[],
         $9::smallint[], $10::smallint[])
-    AS x(id, worker, claim, state, attempts, kept, result, error, direct, total)),` + held + `,
-gone AS (
-    DELETE FROM orchestrator.tasks t WHERE t.id = ANY (ARRAY(SELECT id FROM held))
+    AS x(id, worker, claim, state, attempts, kept, result, error, direct, total)),`
+	finishTurnsReturning = `
     RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot)`
 	finishTurnsOver = `,
 ended AS (
@@ -140,7 +143,7 @@ released AS MATERIALIZED (
     ` + joinBack + `),
 me AS MATERIALIZED (
     SELECT $11::bigint AS worker, $12::bigint AS claim, $13::integer AS known, $14::integer[] AS foreigners, $15::smallint = 1 AS floored),
-` + handOver + handedOver
+`
 )
 
 // The pieces of moving a row to history, shared with expiry.
@@ -278,10 +281,18 @@ func (s *Store) FinishTurns(ctx context.Context, batch []Finished, taker Taker) 
 		turns.set(i, b.Turn)
 	}
 	statement := finishTurns
-	if slices.ContainsFunc(batch, func(b Finished) bool { return b.Tell }) {
-		statement = finishTurnsTold
+	switch {
+	case slices.ContainsFunc(batch, func(b Finished) bool { return b.Tell }):
+		statement = finishTurnsAndSlotsTold
+	case slices.ContainsFunc(batch, func(b Finished) bool { return b.Turn.Slot }):
+		statement = finishTurnsAndSlots
 	}
-	return s.handed(ctx, "finish", statement, finishArgs(batch), turns.args(), taker.args())
+	args := [][]any{finishArgs(batch), turns.args(), taker.args()}
+	h, err := s.handed(ctx, "finish", statement, args...)
+	if SQLState(err) == lockNotAvailable {
+		h, err = s.handed(ctx, "finish", finishTurnsAndSlots, args...)
+	}
+	return h, err
 }
 
 func finishArgs(batch []Finished) []any {
@@ -335,29 +346,19 @@ func buryArgs(batch []Buried) []any {
 	return []any{f.ids, f.workers, f.claims, attempts, errs, codes}
 }
 
-// Return puts tasks back into the queue, each after its delay in database
-// time, and returns the ids of those whose fence held. Batches must be sorted
-// by id.
-//
-// UPDATE has no join that the planner could not make a nested loop of, so a
-// statement takes few rows. One that fails leaves the earlier ones done.
-func (s *Store) Return(ctx context.Context, batch []Returned) (ids []int64, err error) {
-	for part := range slices.Chunk(batch, ReturnChunk) {
-		some, err := s.ids(ctx, "return", giveBack, returnArgs(part)...)
-		ids = append(ids, some...)
-		if err != nil {
-			return ids, err
-		}
-	}
-	return ids, nil
-}
-
-// ReturnChunk is how many tasks one statement returns at most.
+// ReturnChunk is how many tasks one statement returns at most: UPDATE has no
+// join that the planner could not make a nested loop of.
 const ReturnChunk = 100
 
-// ReturnTurns is [Store.Return] for at most ReturnChunk tasks that may have
-// slots, which it hands over, to taker where there is room for that, when the
-// tasks are to wait.
+// Return puts at most ReturnChunk tasks back into the queue, each after its
+// delay in database time, and returns the ids of those whose fence held. Batches
+// must be sorted by id.
+func (s *Store) Return(ctx context.Context, batch []Returned) ([]int64, error) {
+	return s.ids(ctx, "return", giveBack, returnArgs(batch)...)
+}
+
+// ReturnTurns is [Store.Return] for tasks that may have slots, which it hands
+// over, to taker where there is room for that, when the tasks are to wait.
 func (s *Store) ReturnTurns(ctx context.Context, batch []Returned, taker Taker) (Handed, error) {
 	turns := newTurns(len(batch))
 	for i, b := range batch {

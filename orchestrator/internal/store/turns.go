@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,11 +41,68 @@ import (
 //
 // The next task is claimed for me when released.direct says that there is room
 // for it (that run_at and claimed_at are then the same keeps it out of
-// tasks_ready, whose cursors it would be ahead of); else it becomes ready, with a run_at ahead of all cursors. One that
-// somebody has locked is left alone, and its turn is reported as unsettled.
+// tasks_ready, whose cursors it would be ahead of); else it becomes ready, with
+// a run_at ahead of all cursors. One that somebody has locked is left alone, and
+// its turn is reported as unsettled.
 //
 // It uses tasks_grouped, tasks_limited and the primary keys.
-const handOver = `
+//
+// Most turns are of groups alone. Then handOverTurns does it: the parts of a
+// statement that have nothing to do take their time all the same.
+const (
+	handOver = nextOfGroups + `,
+freed AS MATERIALIZED (
+    SELECT r.limit_key, r.limit_slot, r.direct, r.queue, r.priority,
+        row_number() OVER (PARTITION BY r.limit_key ORDER BY r.limit_slot) AS nth
+    FROM released r WHERE r.limit_slot <= r.total),
+takers AS MATERIALIZED (
+    SELECT f.limit_key, f.limit_slot, n.id, n.takeable AND f.direct AND n.queue = f.queue AND n.priority >= f.priority AS direct
+    FROM (SELECT limit_key, count(*) AS n FROM freed GROUP BY limit_key) AS k CROSS JOIN me
+    CROSS JOIN LATERAL (
+        SELECT q.*, row_number() OVER () AS nth FROM (
+            SELECT w.id, w.queue, w.priority, ` + takeable + ` AS takeable FROM orchestrator.tasks w
+            WHERE w.limit_key = k.limit_key AND w.waits_for = 3 AND w.run_at <= now()
+            ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS q) AS n
+    JOIN freed f ON f.limit_key = k.limit_key AND f.nth = n.nth),
+taken AS (` + takeNext + `, limit_slot = ` + slotOfTaker + `
+    WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE direct UNION ALL SELECT id FROM takers WHERE direct))
+    RETURNING ` + claimedColumns + `),
+promoted AS (
+    UPDATE orchestrator.tasks t
+    SET state = CASE WHEN t.limit_key IS NULL OR t.id = ANY (ARRAY(SELECT id FROM takers)) THEN 0 ELSE 3 END,
+        run_at = now(), limit_slot = ` + slotOfTaker + `
+    WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE NOT direct UNION ALL SELECT id FROM takers WHERE NOT direct))
+    RETURNING ` + promotedColumns + `),
+` + turnsOver + `,
+slots_over AS (
+    DELETE FROM orchestrator.slots s USING released r
+    WHERE s.key = r.limit_key AND s.slot = r.limit_slot
+      AND NOT EXISTS (SELECT FROM takers k WHERE k.limit_key = r.limit_key AND k.limit_slot = r.limit_slot)),
+unsettled AS (
+    ` + unsettledTurns + `
+    UNION ALL
+    SELECT k.limit_key, false FROM (SELECT limit_key, count(*) AS n FROM freed GROUP BY limit_key) AS k
+    WHERE (SELECT count(*) FROM takers WHERE takers.limit_key = k.limit_key) < (
+        SELECT count(*) FROM (
+            SELECT FROM orchestrator.tasks w WHERE w.limit_key = k.limit_key AND w.waits_for = 3 AND w.run_at <= now()
+            ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n) AS waiting))`
+
+	handOverTurns = nextOfGroups + `,
+taken AS (` + takeNext + `
+    WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE direct))
+    RETURNING ` + claimedColumns + `),
+promoted AS (
+    UPDATE orchestrator.tasks t
+    SET state = CASE WHEN t.limit_key IS NULL THEN 0 ELSE 3 END, run_at = now()
+    WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE NOT direct))
+    RETURNING ` + promotedColumns + `),
+` + turnsOver + `,
+unsettled AS (` + unsettledTurns + `)`
+)
+
+// The parts of handing over that are always needed.
+const (
+	nextOfGroups = `
 heads AS MATERIALIZED (
     SELECT r.group_key, r.direct, r.queue, r.priority, coalesce(above.id, lowest.id) AS id
     FROM released r CROSS JOIN me
@@ -62,46 +120,20 @@ settled AS MATERIALIZED (
     FROM heads h CROSS JOIN me
     LEFT JOIN LATERAL (
         SELECT t.id, t.limit_key, t.queue, t.priority, ` + takeable + ` AS takeable FROM orchestrator.tasks t
-        WHERE t.id = h.id AND t.state = 2 ORDER BY t.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS n ON true),
-freed AS MATERIALIZED (
-    SELECT r.limit_key, r.limit_slot, r.direct, r.queue, r.priority,
-        row_number() OVER (PARTITION BY r.limit_key ORDER BY r.limit_slot) AS nth
-    FROM released r WHERE r.limit_slot <= r.total),
-takers AS MATERIALIZED (
-    SELECT f.limit_key, f.limit_slot, n.id, n.takeable AND f.direct AND n.queue = f.queue AND n.priority >= f.priority AS direct
-    FROM (SELECT limit_key, count(*) AS n FROM freed GROUP BY limit_key) AS k CROSS JOIN me
-    CROSS JOIN LATERAL (
-        SELECT q.*, row_number() OVER () AS nth FROM (
-            SELECT w.id, w.queue, w.priority, ` + takeable + ` AS takeable FROM orchestrator.tasks w
-            WHERE w.limit_key = k.limit_key AND w.waits_for = 3 AND w.run_at <= now()
-            ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS q) AS n
-    JOIN freed f ON f.limit_key = k.limit_key AND f.nth = n.nth),
-taken AS (
+        WHERE t.id = h.id AND t.state = 2 ORDER BY t.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS n ON true)`
+
+	takeNext = `
     UPDATE orchestrator.tasks t
     SET state = 1, worker_id = (SELECT worker FROM me), claim = (SELECT claim FROM me), claimed_at = now(), started_at = NULL,
-        run_at = now(), limit_slot = ` + slotOfTaker + `
-    WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE direct UNION ALL SELECT id FROM takers WHERE direct))
-    RETURNING ` + claimedColumns + `),
-promoted AS (
-    UPDATE orchestrator.tasks t
-    SET state = CASE WHEN t.limit_key IS NULL OR t.id = ANY (ARRAY(SELECT id FROM takers)) THEN 0 ELSE 3 END,
-        run_at = now(), limit_slot = ` + slotOfTaker + `
-    WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE NOT direct UNION ALL SELECT id FROM takers WHERE NOT direct))
-    RETURNING t.id, t.queue, t.sublane, t.priority, t.state),
-turns_over AS (
-    DELETE FROM orchestrator.groups g WHERE g.key = ANY (ARRAY(SELECT group_key FROM settled WHERE head IS NULL))),
-slots_over AS (
-    DELETE FROM orchestrator.slots s USING released r
-    WHERE s.key = r.limit_key AND s.slot = r.limit_slot
-      AND NOT EXISTS (SELECT FROM takers k WHERE k.limit_key = r.limit_key AND k.limit_slot = r.limit_slot)),
-unsettled AS (
-    SELECT group_key AS key, true AS is_group FROM settled WHERE head IS NOT NULL AND id IS NULL
-    UNION ALL
-    SELECT k.limit_key, false FROM (SELECT limit_key, count(*) AS n FROM freed GROUP BY limit_key) AS k
-    WHERE (SELECT count(*) FROM takers WHERE takers.limit_key = k.limit_key) < (
-        SELECT count(*) FROM (
-            SELECT FROM orchestrator.tasks w WHERE w.limit_key = k.limit_key AND w.waits_for = 3 AND w.run_at <= now()
-            ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n) AS waiting))`
+        run_at = now()`
+
+	promotedColumns = `t.id, t.queue, t.sublane, t.priority, t.state`
+
+	turnsOver = `turns_over AS (
+    DELETE FROM orchestrator.groups g WHERE g.key = ANY (ARRAY(SELECT group_key FROM settled WHERE head IS NULL)))`
+
+	unsettledTurns = `SELECT group_key AS key, true AS is_group FROM settled WHERE head IS NOT NULL AND id IS NULL`
+)
 
 // waitsAfter is true of a task w that waits for its group's turn and comes after
 // a place in tasks_grouped, which follows. An equality of group_key would make
@@ -177,6 +209,7 @@ type Turn struct {
 	// Direct: the taker has room for the next task, if that is of the same
 	// queue and as urgent.
 	Direct bool
+	Slot   bool  // there may be a slot
 	Total  int16 // the limit on slots as the worker knows it
 }
 
@@ -236,7 +269,7 @@ WITH seen AS MATERIALIZED (
     ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT $4),
 won AS (
     INSERT INTO orchestrator.groups (key)
-    SELECT DISTINCT s.group_key FROM seen s
+    SELECT s.group_key FROM (SELECT DISTINCT group_key FROM seen OFFSET 0) AS s
     WHERE NOT EXISTS (SELECT FROM orchestrator.groups g WHERE g.key = s.group_key)
     ORDER BY s.group_key
     ON CONFLICT DO NOTHING
@@ -272,14 +305,19 @@ FROM (VALUES (1)) AS one LEFT JOIN (SELECT s.run_at, s.id FROM seen s ORDER BY s
 // release hands over turns and slots that have no task any more. It comes in a
 // statement after the one that took the task or won the turn, and sees what was
 // committed in between.
-const release = releasedOf + `
+const (
+	release          = releasedHere + releasedToNobody + handOver + handedOver
+	releaseTurnsOnly = releasedHere + releasedToNobody + handOverTurns + handedOver // without slots
+
+	releasedHere = releasedOf + `
     FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[]) AS r(group_key, limit_key, slot, total)),
-` + releasedToNobody
+`
+)
 
 // releaseJSON is release with one argument, for a transaction of the caller's.
 const releaseJSON = releasedOf + `
     FROM json_to_recordset($1::json) AS r(group_key text, limit_key text, slot smallint, total smallint)),
-` + releasedToNobody
+` + releasedToNobody + handOver + handedOver
 
 const (
 	releasedOf = `
@@ -289,7 +327,7 @@ WITH released AS MATERIALIZED (
         false AS direct, ''::text AS queue, 0::smallint AS priority`
 	releasedToNobody = `
 ended AS (SELECT 0::bigint AS id WHERE false),
-` + nobody + `,` + handOver + handedOver
+` + nobody + `,`
 )
 
 // Released is the turn and the slot that a task had which is not there any more.
@@ -310,7 +348,11 @@ func (s *Store) releaseTurns(ctx context.Context, tx pgx.Tx, released []Released
 	for i, r := range released {
 		groups[i], limits[i], slots[i], totals[i] = r.Group, r.Limit, r.Slot, r.Total
 	}
-	rows, err := tx.Query(ctx, s.text(release), s.mode, groups, limits, slots, totals)
+	statement := releaseTurnsOnly
+	if slices.ContainsFunc(released, func(r Released) bool { return r.Limit != "" }) {
+		statement = release
+	}
+	rows, err := tx.Query(ctx, s.text(statement), s.mode, groups, limits, slots, totals)
 	if err != nil {
 		return h, err
 	}

@@ -132,7 +132,7 @@ func (m *turnsMachine) taker(t *rapid.T) Taker {
 }
 
 func drawTurn(t *rapid.T) Turn {
-	return Turn{Direct: rapid.Bool().Draw(t, "direct"), Total: turnsLimit}
+	return Turn{Direct: rapid.Bool().Draw(t, "direct"), Slot: rapid.Bool().Draw(t, "slot"), Total: turnsLimit}
 }
 
 // ended checks the answer of a statement that ended fences, and notes it.
@@ -152,7 +152,9 @@ func (m *turnsMachine) finish(t *rapid.T) {
 	fences, taker := m.some(t), m.taker(t)
 	var batch []Finished
 	for _, f := range fences {
-		batch = append(batch, Finished{Fence: f, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour, Turn: drawTurn(t)})
+		turn := drawTurn(t)
+		turn.Slot = turn.Slot || value[bool](t, m, `SELECT limit_slot IS NOT NULL FROM orchestrator.tasks WHERE id = $1`, f.ID)
+		batch = append(batch, Finished{Fence: f, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour, Turn: turn})
 	}
 	h, err := m.FinishTurns(t.Context(), batch, taker)
 	m.ended(t, fences, taker, h, err)
