@@ -82,7 +82,7 @@ func EnqueueOrderConfirm(ctx context.Context, e orchestrator.Enqueuer, p OrderCo
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueOrderConfirmMany enqueues all payloads or none, in one round trip.
+// EnqueueOrderConfirmMany enqueues all payloads or none, in one transaction.
 func EnqueueOrderConfirmMany(ctx context.Context, e orchestrator.Enqueuer, payloads []OrderConfirmPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(OrderConfirm.Definition, len(payloads))
 	for i := range payloads {

@@ -119,7 +119,7 @@ func EnqueueSourceIndex(ctx context.Context, e orchestrator.Enqueuer, p SourceIn
 	return orchestrator.Handle[SourceIndexResult]{TaskRef: ref, Decode: decodeSourceIndexResult}, err
 }
 
-// EnqueueSourceIndexMany enqueues all payloads or none, in one round trip.
+// EnqueueSourceIndexMany enqueues all payloads or none, in one transaction.
 func EnqueueSourceIndexMany(ctx context.Context, e orchestrator.Enqueuer, payloads []SourceIndexPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[SourceIndexResult], error) {
 	b := codec.NewBatch(SourceIndex.Definition, len(payloads))
 	for i := range payloads {

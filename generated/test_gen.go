@@ -76,7 +76,7 @@ func EnqueueTestCount(ctx context.Context, e orchestrator.Enqueuer, p TestCountP
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueTestCountMany enqueues all payloads or none, in one round trip.
+// EnqueueTestCountMany enqueues all payloads or none, in one transaction.
 func EnqueueTestCountMany(ctx context.Context, e orchestrator.Enqueuer, payloads []TestCountPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(TestCount.Definition, len(payloads))
 	for i := range payloads {
@@ -205,7 +205,7 @@ func EnqueueTestEcho(ctx context.Context, e orchestrator.Enqueuer, p TestEchoPay
 	return orchestrator.Handle[TestEchoResult]{TaskRef: ref, Decode: decodeTestEchoResult}, err
 }
 
-// EnqueueTestEchoMany enqueues all payloads or none, in one round trip.
+// EnqueueTestEchoMany enqueues all payloads or none, in one transaction.
 func EnqueueTestEchoMany(ctx context.Context, e orchestrator.Enqueuer, payloads []TestEchoPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[TestEchoResult], error) {
 	b := codec.NewBatch(TestEcho.Definition, len(payloads))
 	for i := range payloads {
@@ -322,7 +322,7 @@ func EnqueueTestKeyed(ctx context.Context, e orchestrator.Enqueuer, p TestKeyedP
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueTestKeyedMany enqueues all payloads or none, in one round trip.
+// EnqueueTestKeyedMany enqueues all payloads or none, in one transaction.
 func EnqueueTestKeyedMany(ctx context.Context, e orchestrator.Enqueuer, payloads []TestKeyedPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(TestKeyed.Definition, len(payloads))
 	for i := range payloads {
@@ -429,7 +429,7 @@ func EnqueueTestKeyedOnce(ctx context.Context, e orchestrator.Enqueuer, p TestKe
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueTestKeyedOnceMany enqueues all payloads or none, in one round trip.
+// EnqueueTestKeyedOnceMany enqueues all payloads or none, in one transaction.
 func EnqueueTestKeyedOnceMany(ctx context.Context, e orchestrator.Enqueuer, payloads []TestKeyedOncePayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(TestKeyedOnce.Definition, len(payloads))
 	for i := range payloads {

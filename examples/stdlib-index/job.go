@@ -21,8 +21,8 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
 )
 
-// batch is how many tasks are enqueued in one round trip: enough to make the
-// round trip cheap, few enough to start working early.
+// batch is how many tasks are enqueued at a time: enough to make each cheap, few
+// enough to start working early.
 const batch = 1000
 
 // job is one run over a tree: a task for every file of it.

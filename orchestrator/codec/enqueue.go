@@ -47,7 +47,7 @@ func (b *Batch) EnqueueOne(ctx context.Context, e orchestrator.Enqueuer, opts []
 	return refs[0], nil
 }
 
-// Enqueue enqueues the batch in one round trip; an empty one makes none.
+// Enqueue enqueues the batch in one transaction; an empty one makes none.
 func (b *Batch) Enqueue(ctx context.Context, e orchestrator.Enqueuer, opts []orchestrator.EnqueueOption) ([]orchestrator.TaskRef, error) {
 	if b.err != nil {
 		return nil, fmt.Errorf("orchestrator: enqueue %s: task %d of the batch: %w", b.definition.Name, b.failed, b.err)

@@ -149,7 +149,7 @@ func EnqueueBackupDatabase(ctx context.Context, e orchestrator.Enqueuer, p Backu
 	return orchestrator.Handle[BackupDatabaseResult]{TaskRef: ref, Decode: decodeBackupDatabaseResult}, err
 }
 
-// EnqueueBackupDatabaseMany enqueues all payloads or none, in one round trip.
+// EnqueueBackupDatabaseMany enqueues all payloads or none, in one transaction.
 func EnqueueBackupDatabaseMany(ctx context.Context, e orchestrator.Enqueuer, payloads []BackupDatabasePayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[BackupDatabaseResult], error) {
 	b := codec.NewBatch(BackupDatabase.Definition, len(payloads))
 	for i := range payloads {

@@ -82,7 +82,7 @@ func EnqueueDemoBroken(ctx context.Context, e orchestrator.Enqueuer, p DemoBroke
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueDemoBrokenMany enqueues all payloads or none, in one round trip.
+// EnqueueDemoBrokenMany enqueues all payloads or none, in one transaction.
 func EnqueueDemoBrokenMany(ctx context.Context, e orchestrator.Enqueuer, payloads []DemoBrokenPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(DemoBroken.Definition, len(payloads))
 	for i := range payloads {
@@ -213,7 +213,7 @@ func EnqueueDemoFlaky(ctx context.Context, e orchestrator.Enqueuer, p DemoFlakyP
 	return orchestrator.Handle[DemoFlakyResult]{TaskRef: ref, Decode: decodeDemoFlakyResult}, err
 }
 
-// EnqueueDemoFlakyMany enqueues all payloads or none, in one round trip.
+// EnqueueDemoFlakyMany enqueues all payloads or none, in one transaction.
 func EnqueueDemoFlakyMany(ctx context.Context, e orchestrator.Enqueuer, payloads []DemoFlakyPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[DemoFlakyResult], error) {
 	b := codec.NewBatch(DemoFlaky.Definition, len(payloads))
 	for i := range payloads {
@@ -369,7 +369,7 @@ func EnqueueDemoShow(ctx context.Context, e orchestrator.Enqueuer, p DemoShowPay
 	return orchestrator.Handle[DemoShowResult]{TaskRef: ref, Decode: decodeDemoShowResult}, err
 }
 
-// EnqueueDemoShowMany enqueues all payloads or none, in one round trip.
+// EnqueueDemoShowMany enqueues all payloads or none, in one transaction.
 func EnqueueDemoShowMany(ctx context.Context, e orchestrator.Enqueuer, payloads []DemoShowPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[DemoShowResult], error) {
 	b := codec.NewBatch(DemoShow.Definition, len(payloads))
 	for i := range payloads {

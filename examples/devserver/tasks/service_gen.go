@@ -126,7 +126,7 @@ func EnqueueServiceRun(ctx context.Context, e orchestrator.Enqueuer, p ServiceRu
 	return orchestrator.Handle[ServiceRunResult]{TaskRef: ref, Decode: decodeServiceRunResult}, err
 }
 
-// EnqueueServiceRunMany enqueues all payloads or none, in one round trip.
+// EnqueueServiceRunMany enqueues all payloads or none, in one transaction.
 func EnqueueServiceRunMany(ctx context.Context, e orchestrator.Enqueuer, payloads []ServiceRunPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[ServiceRunResult], error) {
 	b := codec.NewBatch(ServiceRun.Definition, len(payloads))
 	for i := range payloads {

@@ -84,7 +84,7 @@ func EnqueueLedgerPost(ctx context.Context, e orchestrator.Enqueuer, p LedgerPos
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueLedgerPostMany enqueues all payloads or none, in one round trip.
+// EnqueueLedgerPostMany enqueues all payloads or none, in one transaction.
 func EnqueueLedgerPostMany(ctx context.Context, e orchestrator.Enqueuer, payloads []LedgerPostPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(LedgerPost.Definition, len(payloads))
 	for i := range payloads {

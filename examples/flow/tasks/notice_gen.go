@@ -78,7 +78,7 @@ func EnqueueNoticeSend(ctx context.Context, e orchestrator.Enqueuer, p NoticeSen
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueNoticeSendMany enqueues all payloads or none, in one round trip.
+// EnqueueNoticeSendMany enqueues all payloads or none, in one transaction.
 func EnqueueNoticeSendMany(ctx context.Context, e orchestrator.Enqueuer, payloads []NoticeSendPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(NoticeSend.Definition, len(payloads))
 	for i := range payloads {

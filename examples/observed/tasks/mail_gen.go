@@ -106,7 +106,7 @@ func EnqueueMailWelcome(ctx context.Context, e orchestrator.Enqueuer, p MailWelc
 	return orchestrator.Handle[MailWelcomeResult]{TaskRef: ref, Decode: decodeMailWelcomeResult}, err
 }
 
-// EnqueueMailWelcomeMany enqueues all payloads or none, in one round trip.
+// EnqueueMailWelcomeMany enqueues all payloads or none, in one transaction.
 func EnqueueMailWelcomeMany(ctx context.Context, e orchestrator.Enqueuer, payloads []MailWelcomePayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[MailWelcomeResult], error) {
 	b := codec.NewBatch(MailWelcome.Definition, len(payloads))
 	for i := range payloads {

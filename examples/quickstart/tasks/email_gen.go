@@ -108,7 +108,7 @@ func EnqueueEmailWelcome(ctx context.Context, e orchestrator.Enqueuer, p EmailWe
 	return orchestrator.Handle[EmailWelcomeResult]{TaskRef: ref, Decode: decodeEmailWelcomeResult}, err
 }
 
-// EnqueueEmailWelcomeMany enqueues all payloads or none, in one round trip.
+// EnqueueEmailWelcomeMany enqueues all payloads or none, in one transaction.
 func EnqueueEmailWelcomeMany(ctx context.Context, e orchestrator.Enqueuer, payloads []EmailWelcomePayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[EmailWelcomeResult], error) {
 	b := codec.NewBatch(EmailWelcome.Definition, len(payloads))
 	for i := range payloads {

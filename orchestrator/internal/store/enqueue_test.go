@@ -30,7 +30,7 @@ func TestEveryInsertStoresTheSame(t *testing.T) {
 			general.Timeout = 1 // makes it take the long way
 			want := stored(t, s, []NewTask{general})
 			want = slices.DeleteFunc(want, func(column string) bool { return column == "timeout_ms=1" })
-			for _, tasks := range [][]NewTask{{task}, {task, task}, slices.Repeat([]NewTask{task}, 300)} {
+			for _, tasks := range [][]NewTask{{task}, {task, task}, slices.Repeat([]NewTask{task}, fewestCopied)} {
 				require.Equal(t, want, stored(t, s, tasks), "%d tasks at a time", len(tasks))
 			}
 			tx, err := db.BeginTx(t.Context(), nil)

@@ -136,19 +136,24 @@ func (l *Lab) serverCPU() time.Duration {
 		return 0
 	}
 	pid, _, _ := strings.Cut(string(pidfile), "\n")
-	own, ended, _, err := processCPU(pid)
-	if err != nil {
-		return 0
-	}
-	total := own + ended
-	processes, _ := filepath.Glob("/proc/[0-9]*")
-	for _, process := range processes {
-		// One that has ended since is in the postmaster's next sum.
-		if own, _, parent, err := processCPU(filepath.Base(process)); err == nil && parent == pid {
-			total += own
+	for range 100 {
+		own, ended, _, err := processCPU(pid)
+		if err != nil {
+			return 0
+		}
+		total := own + ended
+		processes, _ := filepath.Glob("/proc/[0-9]*")
+		for _, process := range processes {
+			if own, _, parent, err := processCPU(filepath.Base(process)); err == nil && parent == pid {
+				total += own
+			}
+		}
+		// One that ended meanwhile is in neither sum.
+		if _, endedNow, _, err := processCPU(pid); err == nil && endedNow == ended {
+			return total
 		}
 	}
-	return total
+	return 0
 }
 
 // processCPU reads a process's CPU time, that of its children that have ended,

@@ -81,7 +81,7 @@ func EnqueueBenchNoop(ctx context.Context, e orchestrator.Enqueuer, p BenchNoopP
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueBenchNoopMany enqueues all payloads or none, in one round trip.
+// EnqueueBenchNoopMany enqueues all payloads or none, in one transaction.
 func EnqueueBenchNoopMany(ctx context.Context, e orchestrator.Enqueuer, payloads []BenchNoopPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(BenchNoop.Definition, len(payloads))
 	for i := range payloads {
@@ -188,7 +188,7 @@ func EnqueueBenchProbe(ctx context.Context, e orchestrator.Enqueuer, p BenchProb
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueBenchProbeMany enqueues all payloads or none, in one round trip.
+// EnqueueBenchProbeMany enqueues all payloads or none, in one transaction.
 func EnqueueBenchProbeMany(ctx context.Context, e orchestrator.Enqueuer, payloads []BenchProbePayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(BenchProbe.Definition, len(payloads))
 	for i := range payloads {

@@ -131,7 +131,7 @@ func EnqueueEmailSend(ctx context.Context, e orchestrator.Enqueuer, p EmailSendP
 	return orchestrator.Handle[EmailSendResult]{TaskRef: ref, Decode: decodeEmailSendResult}, err
 }
 
-// EnqueueEmailSendMany enqueues all payloads or none, in one round trip.
+// EnqueueEmailSendMany enqueues all payloads or none, in one transaction.
 func EnqueueEmailSendMany(ctx context.Context, e orchestrator.Enqueuer, payloads []EmailSendPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[EmailSendResult], error) {
 	b := codec.NewBatch(EmailSend.Definition, len(payloads))
 	for i := range payloads {

@@ -83,7 +83,7 @@ func EnqueueReportDigest(ctx context.Context, e orchestrator.Enqueuer, p ReportD
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueReportDigestMany enqueues all payloads or none, in one round trip.
+// EnqueueReportDigestMany enqueues all payloads or none, in one transaction.
 func EnqueueReportDigestMany(ctx context.Context, e orchestrator.Enqueuer, payloads []ReportDigestPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(ReportDigest.Definition, len(payloads))
 	for i := range payloads {

@@ -87,7 +87,7 @@ func EnqueueCleanup(ctx context.Context, e orchestrator.Enqueuer, p CleanupPaylo
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueCleanupMany enqueues all payloads or none, in one round trip.
+// EnqueueCleanupMany enqueues all payloads or none, in one transaction.
 func EnqueueCleanupMany(ctx context.Context, e orchestrator.Enqueuer, payloads []CleanupPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(Cleanup.Definition, len(payloads))
 	for i := range payloads {

@@ -80,7 +80,7 @@ func EnqueueMiscTypes(ctx context.Context, e orchestrator.Enqueuer, p MiscTypesP
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueMiscTypesMany enqueues all payloads or none, in one round trip.
+// EnqueueMiscTypesMany enqueues all payloads or none, in one transaction.
 func EnqueueMiscTypesMany(ctx context.Context, e orchestrator.Enqueuer, payloads []MiscTypesPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(MiscTypes.Definition, len(payloads))
 	for i := range payloads {

@@ -299,7 +299,7 @@ func EnqueuePlaceOrder(ctx context.Context, e orchestrator.Enqueuer, p PlaceOrde
 	return orchestrator.Handle[PlaceOrderResult]{TaskRef: ref, Decode: decodePlaceOrderResult}, err
 }
 
-// EnqueuePlaceOrderMany enqueues all payloads or none, in one round trip.
+// EnqueuePlaceOrderMany enqueues all payloads or none, in one transaction.
 func EnqueuePlaceOrderMany(ctx context.Context, e orchestrator.Enqueuer, payloads []PlaceOrderPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[PlaceOrderResult], error) {
 	b := codec.NewBatch(PlaceOrder.Definition, len(payloads))
 	for i := range payloads {
@@ -416,7 +416,7 @@ func EnqueueShopRefund(ctx context.Context, e orchestrator.Enqueuer, p Address, 
 	return orchestrator.Handle[SecretValue]{TaskRef: ref, Decode: decodeShopRefundResult}, err
 }
 
-// EnqueueShopRefundMany enqueues all payloads or none, in one round trip.
+// EnqueueShopRefundMany enqueues all payloads or none, in one transaction.
 func EnqueueShopRefundMany(ctx context.Context, e orchestrator.Enqueuer, payloads []Address, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[SecretValue], error) {
 	b := codec.NewBatch(ShopRefund.Definition, len(payloads))
 	for i := range payloads {

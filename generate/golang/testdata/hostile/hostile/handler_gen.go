@@ -233,7 +233,7 @@ func EnqueueHandlerOne(ctx context.Context, e orchestrator.Enqueuer, p HandlerOn
 	return orchestrator.Handle[HandlerOneResult]{TaskRef: ref, Decode: decodeHandlerOneResult}, err
 }
 
-// EnqueueHandlerOneMany enqueues all payloads or none, in one round trip.
+// EnqueueHandlerOneMany enqueues all payloads or none, in one transaction.
 func EnqueueHandlerOneMany(ctx context.Context, e orchestrator.Enqueuer, payloads []HandlerOnePayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[HandlerOneResult], error) {
 	b := codec.NewBatch(HandlerOne.Definition, len(payloads))
 	for i := range payloads {

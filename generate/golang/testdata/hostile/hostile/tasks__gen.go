@@ -71,7 +71,7 @@ func EnqueueTasks(ctx context.Context, e orchestrator.Enqueuer, p TasksPayload, 
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueTasksMany enqueues all payloads or none, in one round trip.
+// EnqueueTasksMany enqueues all payloads or none, in one transaction.
 func EnqueueTasksMany(ctx context.Context, e orchestrator.Enqueuer, payloads []TasksPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(Tasks.Definition, len(payloads))
 	for i := range payloads {

@@ -76,7 +76,7 @@ func EnqueueTestWindows(ctx context.Context, e orchestrator.Enqueuer, p TestWind
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueTestWindowsMany enqueues all payloads or none, in one round trip.
+// EnqueueTestWindowsMany enqueues all payloads or none, in one transaction.
 func EnqueueTestWindowsMany(ctx context.Context, e orchestrator.Enqueuer, payloads []TestWindowsPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(TestWindows.Definition, len(payloads))
 	for i := range payloads {

@@ -71,7 +71,7 @@ func EnqueueAllTypes(ctx context.Context, e orchestrator.Enqueuer, p AllTypesPay
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueAllTypesMany enqueues all payloads or none, in one round trip.
+// EnqueueAllTypesMany enqueues all payloads or none, in one transaction.
 func EnqueueAllTypesMany(ctx context.Context, e orchestrator.Enqueuer, payloads []AllTypesPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(AllTypes.Definition, len(payloads))
 	for i := range payloads {
@@ -179,7 +179,7 @@ func EnqueueTypesOf(ctx context.Context, e orchestrator.Enqueuer, p TypesOfPaylo
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueTypesOfMany enqueues all payloads or none, in one round trip.
+// EnqueueTypesOfMany enqueues all payloads or none, in one transaction.
 func EnqueueTypesOfMany(ctx context.Context, e orchestrator.Enqueuer, payloads []TypesOfPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(TypesOf.Definition, len(payloads))
 	for i := range payloads {

@@ -96,7 +96,7 @@ func EnqueueXTest(ctx context.Context, e orchestrator.Enqueuer, p XTestPayload, 
 	return orchestrator.Handle[orchestrator.None]{TaskRef: ref, Decode: codec.DecodeNone}, err
 }
 
-// EnqueueXTestMany enqueues all payloads or none, in one round trip.
+// EnqueueXTestMany enqueues all payloads or none, in one transaction.
 func EnqueueXTestMany(ctx context.Context, e orchestrator.Enqueuer, payloads []XTestPayload, opts ...orchestrator.EnqueueOption) ([]orchestrator.Handle[orchestrator.None], error) {
 	b := codec.NewBatch(XTest.Definition, len(payloads))
 	for i := range payloads {
