@@ -39,7 +39,7 @@ func complete(ctx context.Context, m *Meta, tx Tx, result []byte) error {
 	if err := checkResult(result); err != nil {
 		return err
 	}
-	q, err := querierOf(tx)
+	q, err := a.w.client.querierOf(tx)
 	if err != nil {
 		return err
 	}

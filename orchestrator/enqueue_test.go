@@ -12,7 +12,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/stretchr/testify/require"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/orchestratortest"
@@ -124,6 +127,33 @@ func TestTaskLivesAndDiesWithTheTransaction(t *testing.T) {
 		require.NoError(t, committed.commit())
 		require.Equal(t, before+2, count(t, client, live), name)
 		require.Less(t, plain.ID(), keyed.ID(), name)
+	}
+}
+
+// In a transaction of the client's own handle statements are prepared; elsewhere
+// the driver need not know how.
+func TestOwnTransactionsPrepare(t *testing.T) {
+	t.Parallel()
+	for name, pooler := range map[string]bool{"sessions": false, "transaction pooler": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := orchestratortest.Client(t, orchestrator.ClientConfig{TransactionPooler: pooler})
+			enqueue(t, client, echo, `{}`) // stores the contract
+			config := poolConfig(t, client).ConnConfig
+			config.DefaultQueryExecMode = pgx.QueryExecModeExec
+			foreign := bun.NewDB(stdlib.OpenDB(*config), pgdialect.New())
+			defer func() { require.NoError(t, foreign.Close()) }()
+			for _, db := range []*bun.DB{client.DB(), foreign} {
+				tx, err := db.BeginTx(t.Context(), nil)
+				require.NoError(t, err)
+				enqueue(t, client.InTx(tx), echo, `{}`)
+				enqueue(t, client.InTx(&tx), echo, `{}`)
+				var prepared int
+				require.NoError(t, tx.NewRaw("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%INSERT INTO orchestrator.tasks%pg_notify%'").Scan(t.Context(), &prepared))
+				require.Equal(t, db == client.DB() && !pooler, prepared == 1)
+				require.NoError(t, tx.Commit())
+			}
+		})
 	}
 }
 

@@ -23,9 +23,10 @@ type Tx interface {
 
 // InTx returns an Enqueuer whose tasks live and die with tx: rolled back they
 // never were, committed they are there with the caller's own rows. tx may be
-// on any driver, on the database the client is for. The caller commits.
+// on any driver, on the database the client is for; a [bun.Tx] of the client's
+// own [Client.DB] costs least. The caller commits.
 func (c *Client) InTx(tx Tx) Enqueuer {
-	q, err := querierOf(tx)
+	q, err := c.querierOf(tx)
 	return &txEnqueuer{client: c, tx: q, err: err}
 }
 
@@ -35,14 +36,19 @@ func (c *Client) InPgxTx(tx pgx.Tx) Enqueuer {
 }
 
 // querierOf unwraps bun's transaction: it would replace a literal ? in the
-// statement and does not bind $1.
-func querierOf(tx Tx) (store.Querier, error) {
+// statement and does not bind $1. One of the client's own handle, which its
+// dialect tells, is on pgx and may use prepared statements: planning them anew
+// would be the largest part of a call.
+func (c *Client) querierOf(tx Tx) (store.Querier, error) {
 	switch tx := tx.(type) {
 	case *sql.Tx:
 		return store.SQLTx{Tx: tx}, nil
-	case bun.Tx:
-		return store.SQLTx{Tx: tx.Tx}, nil
 	case *bun.Tx:
+		return c.querierOf(*tx)
+	case bun.Tx:
+		if tx.Dialect() == c.db.Dialect() {
+			return c.store.OwnTx(tx.Tx), nil
+		}
 		return store.SQLTx{Tx: tx.Tx}, nil
 	}
 	return nil, fmt.Errorf("orchestrator: cannot enqueue in a %T: want a *sql.Tx, a bun.Tx, or InPgxTx", tx)

@@ -35,12 +35,15 @@ func TestEveryInsertStoresTheSame(t *testing.T) {
 			}
 			tx, err := db.BeginTx(t.Context(), nil)
 			require.NoError(t, err)
-			one, err := s.InsertOneIn(t.Context(), SQLTx{tx}, task, "q 0")
+			one, err := s.InsertOneIn(t.Context(), SQLTx{Tx: tx}, task, "q 0")
 			require.NoError(t, err)
-			rows, _, err := s.InsertIn(t.Context(), SQLTx{tx}, []NewTask{task, task})
+			rows, _, err := s.InsertIn(t.Context(), SQLTx{Tx: tx}, []NewTask{task, task})
+			require.NoError(t, err)
+			prepared, err := s.InsertOneIn(t.Context(), s.OwnTx(tx), task, "q 0")
 			require.NoError(t, err)
 			require.NoError(t, tx.Commit())
 			require.Equal(t, want, columnsOf(t, s, one.ID))
+			require.Equal(t, want, columnsOf(t, s, prepared.ID))
 			require.Equal(t, want, columnsOf(t, s, rows[1].ID))
 		})
 	}

@@ -97,10 +97,21 @@ type Querier interface {
 }
 
 // SQLTx is a Querier over a database/sql transaction of whatever driver.
-type SQLTx struct{ *sql.Tx }
+type SQLTx struct {
+	*sql.Tx
+	// mode is that of [Store.OwnTx]. Only pgx knows it, so it is 0 elsewhere.
+	mode pgx.QueryExecMode
+}
+
+// OwnTx is a Querier over a transaction on the Store's own database handle,
+// whose statements are prepared as the Store's others are.
+func (s *Store) OwnTx(tx *sql.Tx) SQLTx { return SQLTx{tx, s.mode} }
 
 // Query implements [Querier].
 func (tx SQLTx) Query(ctx context.Context, statement string, args ...any) (Rows, func(), error) {
+	if tx.mode != 0 {
+		args = append([]any{tx.mode}, args...)
+	}
 	rows, err := tx.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return nil, nil, err
