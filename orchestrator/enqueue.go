@@ -15,7 +15,7 @@ import (
 
 // pendingInsert is one task in the client's group commit, and whom to tell.
 type pendingInsert struct {
-	task store.NewTask
+	task *store.NewTask
 	done chan<- inserted
 }
 
@@ -102,7 +102,7 @@ func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewT
 	case anyKey(tasks):
 		err = c.insertKeyed(ctx, tasks, accept)
 	case len(tasks) == 1:
-		err = c.insertOne(ctx, tasks[0], accept)
+		err = c.insertOne(ctx, &tasks[0], accept)
 	default:
 		var rows []store.Inserted
 		if rows, err = c.store.Insert(ctx, tasks); err == nil {
@@ -113,7 +113,7 @@ func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewT
 }
 
 // insertOne joins the group commit.
-func (c *Client) insertOne(ctx context.Context, task store.NewTask, accept func([]store.Inserted) error) error {
+func (c *Client) insertOne(ctx context.Context, task *store.NewTask, accept func([]store.Inserted) error) error {
 	done := make(chan inserted, 1)
 	c.inserts.Add(pendingInsert{task, done})
 	select {
@@ -166,7 +166,7 @@ func (c *Client) flushInsert(batch []pendingInsert) {
 	defer cancel()
 	tasks := make([]store.NewTask, len(batch))
 	for i := range batch {
-		tasks[i] = batch[i].task
+		tasks[i] = *batch[i].task
 	}
 	rows, err := c.store.Insert(ctx, tasks)
 	if err == nil && len(rows) != len(tasks) {
@@ -232,6 +232,16 @@ func newTasks(ctx context.Context, batch []Request, contractID func(context.Cont
 	return tasks, nil
 }
 
+func storedOnDuplicate(on OnDuplicate) store.OnDuplicate {
+	switch on {
+	case Replace:
+		return store.Replace
+	case Debounce:
+		return store.Debounce
+	}
+	return store.KeepFirst // also for Reject, which is found out by the answer
+}
+
 // newTask fills in everything but the contract.
 func newTask(r *Request, t *store.NewTask) error {
 	d, o := r.Definition, &r.overrides
@@ -241,7 +251,7 @@ func newTask(r *Request, t *store.NewTask) error {
 	*t = store.NewTask{
 		Type: d.Name, Queue: d.queueName(), Sublane: d.sublane(), Priority: int16(d.Priority), TTL: d.TTL.Microseconds(), Deadline: d.Deadline.Microseconds(),
 		Payload: string(r.Payload), Key: r.IdempotencyKey, Window: d.window(),
-		OnDuplicate: map[OnDuplicate]store.OnDuplicate{Replace: store.Replace, Debounce: store.Debounce}[d.onDuplicate()],
+		OnDuplicate: storedOnDuplicate(d.onDuplicate()),
 	}
 	if err := r.addTurns(t); err != nil {
 		return err

@@ -46,7 +46,7 @@ func (w *Worker) listenOnce(ctx context.Context, connected func()) error {
 		if n.Payload == store.ControlChanged {
 			w.control.wake()
 		} else if l, ok := parseLane(n.Payload); ok {
-			w.wake(map[lane]struct{}{l: {}})
+			w.wake(l)
 		}
 	}
 }

@@ -43,12 +43,14 @@ func parseLane(s string) (lane, bool) {
 func lanesOf(tasks []store.NewTask) map[lane]struct{} {
 	lanes := map[lane]struct{}{}
 	for i := range tasks {
-		if t := &tasks[i]; t.Delay == 0 && t.RunAt == 0 {
+		if t := &tasks[i]; startsAtOnce(t) {
 			lanes[laneOf(t)] = struct{}{}
 		}
 	}
 	return lanes
 }
+
+func startsAtOnce(t *store.NewTask) bool { return t.Delay == 0 && t.RunAt == 0 }
 
 // laneOf is where a task comes first.
 func laneOf(t *store.NewTask) lane {
@@ -123,18 +125,28 @@ func (w *wakeups) changed() {
 
 // enqueued is called after the tasks' commit, never in their transaction:
 // NOTIFY would serialise the commits.
-func (w *wakeups) enqueued(tasks []store.NewTask) { w.tell(lanesOf(tasks)) }
+func (w *wakeups) enqueued(tasks []store.NewTask) {
+	if len(tasks) > 1 {
+		w.tell(lanesOf(tasks))
+	} else if startsAtOnce(&tasks[0]) {
+		w.tellOf(laneOf(&tasks[0]))
+	}
+}
 
 // tell says that lanes have new tasks.
 func (w *wakeups) tell(lanes map[lane]struct{}) {
+	for l := range lanes {
+		w.tellOf(l)
+	}
+}
+
+func (w *wakeups) tellOf(l lane) {
 	w.mu.RLock()
 	for worker := range w.workers {
-		worker.wake(lanes)
+		worker.wake(l)
 	}
 	w.mu.RUnlock()
-	for l := range lanes {
-		w.notify.Add(l)
-	}
+	w.notify.Add(l)
 }
 
 func (w *wakeups) add(worker *Worker) {

@@ -210,11 +210,9 @@ func waitFor(done <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// wake says that lanes have new tasks.
-func (w *Worker) wake(lanes map[lane]struct{}) {
-	for l := range lanes {
-		if w.routes.works(l) {
-			w.claimer.wake(l)
-		}
+// wake says that a lane has new tasks.
+func (w *Worker) wake(l lane) {
+	if w.routes.works(l) {
+		w.claimer.wake(l)
 	}
 }
