@@ -62,6 +62,7 @@ func TestNothingIsLostOrDoneTwice(t *testing.T) {
 }
 
 func nothingIsLost(t *testing.T, most int) {
+	t.Helper()
 	const producers, each = 16, 5000 // more than may be pending, so Add blocks
 	var seen [producers * each]atomic.Int32
 	var flushing atomic.Int32
