@@ -18,6 +18,7 @@ import (
 // tidy lets the leader tidy up at every turn.
 var tidy = orchestrator.WorkerConfig{
 	CleanupInterval: time.Millisecond, HeartbeatInterval: 20 * time.Millisecond, WorkerTimeout: 10 * time.Second, ClaimInterval: 20 * time.Millisecond,
+	LeaderTerm: 5 * time.Second, // for the next worker, when one that stops cannot resign in time on a busy machine
 }
 
 func comesTrue(t *testing.T, condition func() bool, what string) {
