@@ -280,17 +280,17 @@ func (s *Store) FinishTurns(ctx context.Context, batch []Finished, taker Taker) 
 	for i, b := range batch {
 		turns.set(i, b.Turn)
 	}
-	statement := finishTurns
+	statement, careful := finishTurns, finishTurnsAndSlots
 	switch {
 	case slices.ContainsFunc(batch, func(b Finished) bool { return b.Tell }):
-		statement = finishTurnsAndSlotsTold
+		statement, careful = finishTurnsAndSlotsTold, finishTurnsAndSlotsTold
 	case slices.ContainsFunc(batch, func(b Finished) bool { return b.Turn.Slot }):
-		statement = finishTurnsAndSlots
+		statement = careful
 	}
 	args := [][]any{finishArgs(batch), turns.args(), taker.args()}
 	h, err := s.handed(ctx, "finish", statement, args...)
 	if SQLState(err) == lockNotAvailable {
-		h, err = s.handed(ctx, "finish", finishTurnsAndSlots, args...)
+		h, err = s.handed(ctx, "finish", careful, args...)
 	}
 	return h, err
 }
