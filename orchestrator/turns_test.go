@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -444,6 +446,43 @@ func TestTasksOfALimitThatIsGone(t *testing.T) {
 		g.let(t, nil)
 	}
 	await(t, refs)
+}
+
+// Groups that always have more tasks do not keep all slots of a worker from a
+// task that comes while they do.
+func TestGroupsLeaveSlotsToOthers(t *testing.T) {
+	t.Parallel()
+	client, d, o := orchestratortest.Client(t), ledger(""), newOrder()
+	const groups, each = 2, 400
+	var postings []posting
+	for n := range each {
+		for group := range groups {
+			postings = append(postings, posting{fmt.Sprint(group), n})
+		}
+	}
+	refs := post(t, client, d, postings)
+	var ended atomic.Int64
+	begun, proceed := make(chan struct{}, len(refs)), make(chan struct{})
+	mux := handle(echo, func(context.Context, *orchestrator.Raw) ([]byte, error) { return json.Marshal(ended.Load()) })
+	mux.Handle(d, o.handler(func(posting, int) error {
+		begun <- struct{}{}
+		<-proceed
+		ended.Add(1)
+		return nil
+	}))
+	startWorker(t, client, mux, orchestrator.WorkerConfig{PoolSize: groups})
+	for range groups {
+		<-begun
+	}
+	other := enqueue(t, client, echo, `{}`)
+	close(proceed)
+	before, err := result(t, other)
+	require.NoError(t, err)
+	await(t, refs)
+	o.check(t, groups, each)
+	n, err := strconv.Atoi(before)
+	require.NoError(t, err)
+	require.Less(t, n, groups*each/2, "tasks of groups before the other")
 }
 
 // Somebody keeps the next task of a group locked while the one before it ends.
