@@ -300,7 +300,7 @@ type LaneQuestion struct {
 
 // Lanes returns the first task of every lane in question that a worker could
 // claim, now or later, and whose run_at is since or later; and the database's
-// time. The 201 probes of an empty queue cost about a third of a millisecond.
+// time.
 func (s *Store) Lanes(ctx context.Context, q LaneQuestion) (heads []LaneHead, now time.Time, err error) {
 	queues, sublanes, _ := laneColumns(q.Every)
 	namedQueues, namedSublanes, namedPriorities := laneColumns(q.Named)

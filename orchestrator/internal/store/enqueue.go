@@ -212,10 +212,11 @@ func (s *Store) copyIn(ctx context.Context, tasks []NewTask) ([]Inserted, error)
 	return inserted, nil
 }
 
+// copiedColumns are those of the rows of copying; the others have defaults.
 var copiedColumns = []string{"id", "contract", "state", "priority", "queue", "sublane", "group_key", "limit_key", "trace_parent", "trace_state", "payload"}
 
 func copying(tasks []NewTask, ids []int64) pgx.CopyFromSource {
-	row := make([]any, len(copiedColumns))
+	row := make([]any, 0, len(copiedColumns)) // one for all: CopyFrom writes each before it asks for the next
 	return pgx.CopyFromSlice(len(tasks), func(i int) ([]any, error) {
 		t, state := &tasks[i], StateReady
 		switch {
@@ -224,9 +225,8 @@ func copying(tasks []NewTask, ids []int64) pgx.CopyFromSource {
 		case t.LimitKey != "":
 			state = StateThrottled
 		}
-		row[0], row[1], row[2], row[3], row[4], row[5] = ids[i], t.Contract, state, t.Priority, t.Queue, t.Sublane
-		row[6], row[7], row[8], row[9] = textOrNull(t.GroupKey), textOrNull(t.LimitKey), textOrNull(t.TraceParent), textOrNull(t.TraceState)
-		row[10] = t.Payload
+		row = append(row[:0], ids[i], t.Contract, state, t.Priority, t.Queue, t.Sublane, textOrNull(t.GroupKey), textOrNull(t.LimitKey),
+			textOrNull(t.TraceParent), textOrNull(t.TraceState), t.Payload)
 		return row, nil
 	})
 }
