@@ -236,7 +236,7 @@ func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon boo
 			c.lanes.hint(l)
 		}
 	}
-	if err := c.lanes.find(ctx, soon, c.w.lease.idle.Load()); err != nil {
+	if err := c.lanes.find(ctx, soon); err != nil {
 		return err
 	}
 	if err := c.arrivals.find(ctx, soon); err != nil {

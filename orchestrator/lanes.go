@@ -28,6 +28,8 @@ type lanes struct {
 	// in; there are too many that could be to look at all of them every time.
 	seen map[lane]bool
 	turn int // rotates queues of equal priority
+	// everyTook is what the last look at all priorities of all queues took.
+	everyTook time.Duration
 }
 
 // cursor is how far a lane has been walked.
@@ -44,22 +46,21 @@ const (
 	everySublaneLevel  = 3
 )
 
-// What a look back at all priorities of many queues may cost while there is
-// something to do: of 100 queues there are 20,100 probes, and ten times a second
-// they would leave little time for the tasks.
+// What looks back at all priorities may cost: of 100 queues there are 20,100
+// probes, and ten times a second they would leave little time for the tasks.
 const (
-	prioritiesOfQueue = 201
-	frequentProbes    = 10 * prioritiesOfQueue
-	busiestLevel      = 2 // every 1.6 s, however many there are
+	everyQueueShare   = 20 // one in so many seconds
+	everyQueueHighest = 3  // every 6.4 s, however long one takes
 )
 
-// everyQueueLevel is the level from which on a look back of a busy worker takes
-// in all priorities of its queues. Those below look at the lanes that are seen,
-// so a priority that is new to a queue is found a little later.
-func everyQueueLevel(queues int) int {
-	level := 0
-	for probes := queues * prioritiesOfQueue; probes > frequentProbes && level < busiestLevel; probes /= 4 {
-		level++
+// everyQueueLevel is the level from which on a look back takes in all priorities
+// of the worker's queues, if that took so long the last time. Those below look at
+// the lanes that are seen, so a priority that is new to a queue may be found a
+// little later.
+func everyQueueLevel(took time.Duration) int {
+	level, interval := 0, lookBackInterval
+	for level < everyQueueHighest && interval < everyQueueShare*took {
+		level, interval = level+1, 4*interval
 	}
 	return level
 }
@@ -170,20 +171,25 @@ func (ls *lanes) look(l lane, from store.Cursor) {
 }
 
 // find looks back for lanes that have tasks, as far as is due; with soon, a
-// little at least; with idle, at all priorities.
-func (ls *lanes) find(ctx context.Context, soon, idle bool) error {
+// little at least.
+func (ls *lanes) find(ctx context.Context, soon bool) error {
 	at := time.Now()
 	level := ls.due(at, soon)
 	if level < 0 {
 		return nil
 	}
-	question, err := ls.question(ctx, level, idle)
+	everyQueue := level >= everyQueueLevel(ls.everyTook)
+	question, err := ls.question(ctx, level, everyQueue)
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	heads, now, err := ls.store.Lanes(ctx, question)
 	if err != nil {
 		return err
+	}
+	if everyQueue {
+		ls.everyTook = time.Since(began)
 	}
 	ls.looked(level, at, now)
 	for _, head := range heads {
@@ -198,11 +204,10 @@ func (ls *lanes) find(ctx context.Context, soon, idle bool) error {
 }
 
 // question is what a look back of a level asks.
-func (ls *lanes) question(ctx context.Context, level int, idle bool) (q store.LaneQuestion, err error) {
+func (ls *lanes) question(ctx context.Context, level int, everyQueue bool) (q store.LaneQuestion, err error) {
 	known := ls.routes.contracts.Load()
 	q = store.LaneQuestion{Since: ls.since(level), Known: known.newest, Foreign: known.foreign}
 	queues := ls.control.open(ls.routes.names)
-	everyQueue := idle || level >= everyQueueLevel(len(queues))
 	if everyQueue {
 		for _, queue := range queues {
 			q.Every = append(q.Every, store.LaneKey{Queue: queue})
