@@ -144,10 +144,7 @@ func (l *loop) claim(ctx context.Context, n int) (batch, error) {
 // finish moves a batch to history.
 func (l *loop) finish(ctx context.Context, b batch) error {
 	n := len(b.ids)
-	states, attempts := slices.Repeat([]int16{store.StateSucceeded}, n), slices.Repeat([]int16{1}, n)
-	kept := slices.Repeat([]int64{(7 * 24 * time.Hour).Microseconds()}, n)
-	tag, err := l.pool.Exec(ctx, l.finishing, b.ids, slices.Repeat([]int64{worker}, n), slices.Repeat([]int64{b.claim}, n),
-		states, attempts, kept, make([]string, n), make([]string, n))
+	tag, err := l.pool.Exec(ctx, l.finishing, b.ids, slices.Repeat([]int64{b.claim}, n), int64(worker), store.StateSucceeded, int16(1), (7 * 24 * time.Hour).Microseconds())
 	if err == nil && tag.RowsAffected() != int64(n) {
 		err = fmt.Errorf("%d of %d tasks finished", tag.RowsAffected(), n)
 	}

@@ -29,42 +29,84 @@ func TestClaimsUpdateTheHeapAlone(t *testing.T) {
 	require.Equal(t, updated, heapOnly)
 }
 
+// finished are the ends of tasks that worker 7 runs: alike, so that one
+// statement is enough, or with a result, for the one that is for all.
+func finished(fences []Fence, result string) (batch []Finished) {
+	for _, f := range fences {
+		batch = append(batch, Finished{Fence: f, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour, Result: result})
+	}
+	return batch
+}
+
+var resultsOfFinished = map[string]string{"alike": "", "with a result": `{"a": 1}`}
+
 // A row that somebody keeps locked is left out, and holds nobody up.
 func TestFinishLeavesLockedRowsOut(t *testing.T) {
 	t.Parallel()
-	s := migrated(t)
-	fill(t, s, addContracts, `INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, worker_id, claim)
-		SELECT i, 1, 0, 'q', '{}', 1, 7, 1 FROM generate_series(1, 3) AS i`)
-	tx, err := s.pool.Begin(t.Context())
-	require.NoError(t, err)
-	defer func() { _ = tx.Rollback(t.Context()) }()
-	_, err = tx.Exec(t.Context(), `SELECT FROM orchestrator.tasks WHERE id = 2 FOR UPDATE`)
-	require.NoError(t, err)
-	var batch []Finished
-	for id := range int64(3) {
-		batch = append(batch, Finished{Fence: Fence{ID: id + 1, Worker: 7, Claim: 1}, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour})
+	for name, result := range resultsOfFinished {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := migrated(t)
+			fill(t, s, addContracts, `INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, worker_id, claim)
+				SELECT i, 1, 0, 'q', '{}', 1, 7, 1 FROM generate_series(1, 3) AS i`)
+			tx, err := s.pool.Begin(t.Context())
+			require.NoError(t, err)
+			defer func() { _ = tx.Rollback(t.Context()) }()
+			_, err = tx.Exec(t.Context(), `SELECT FROM orchestrator.tasks WHERE id = 2 FOR UPDATE`)
+			require.NoError(t, err)
+			batch := finished([]Fence{{1, 7, 1}, {2, 7, 1}, {3, 7, 1}}, result)
+			ids, err := s.Finish(t.Context(), batch)
+			require.NoError(t, err)
+			require.ElementsMatch(t, []int64{1, 3}, ids)
+			require.NoError(t, tx.Rollback(t.Context()))
+			ids, err = s.Finish(t.Context(), batch[1:2])
+			require.NoError(t, err)
+			require.Equal(t, []int64{2}, ids)
+		})
 	}
-	ids, err := s.Finish(t.Context(), batch)
-	require.NoError(t, err)
-	require.ElementsMatch(t, []int64{1, 3}, ids)
-	require.NoError(t, tx.Rollback(t.Context()))
-	ids, err = s.Finish(t.Context(), batch[1:2])
-	require.NoError(t, err)
-	require.Equal(t, []int64{2}, ids)
 }
 
-// A fence is of a task and a claim together, not of each.
+// A fence is of a task, a worker and a claim together, not of each.
 func TestFinishGoesByTheClaimOfEachTask(t *testing.T) {
 	t.Parallel()
+	for name, result := range resultsOfFinished {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := migrated(t)
+			fill(t, s, addContracts, `INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, worker_id, claim)
+				VALUES (1, 1, 0, 'q', '{}', 1, 7, 1), (2, 1, 0, 'q', '{}', 1, 7, 2), (3, 1, 0, 'q', '{}', 1, 8, 2), (4, 1, 0, 'q', '{}', 0, NULL, NULL)`)
+			ids, err := s.Finish(t.Context(), finished([]Fence{{1, 7, 2}, {2, 7, 2}, {3, 7, 2}, {4, 7, 2}}, result))
+			require.NoError(t, err)
+			require.Equal(t, []int64{2}, ids)
+		})
+	}
+}
+
+// What is kept of tasks that ended alike is what is kept of others.
+func TestFinishedAlikeOrNot(t *testing.T) {
+	t.Parallel()
 	s := migrated(t)
-	fill(t, s, addContracts, `INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, worker_id, claim)
-		VALUES (1, 1, 0, 'q', '{}', 1, 7, 1), (2, 1, 0, 'q', '{}', 1, 7, 2)`)
-	ids, err := s.Finish(t.Context(), []Finished{
-		{Fence: Fence{ID: 1, Worker: 7, Claim: 2}, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour},
-		{Fence: Fence{ID: 2, Worker: 7, Claim: 2}, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour},
-	})
+	fill(t, s, addContracts, `INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, worker_id, claim, errors)
+		SELECT i, 1, 5, 'q', '{"a": 1}', 1, 7, 1, CASE i % 2 WHEN 0 THEN '[{"message": "once"}]'::jsonb END FROM generate_series(1, 4) AS i`)
+	both := finished([]Fence{{1, 7, 1}, {2, 7, 1}}, "")
+	require.True(t, alike(both))
+	one := finished([]Fence{{3, 7, 1}, {4, 7, 1}, {5, 7, 1}}, "")
+	one[2].Attempts = 2
+	require.False(t, alike(one))
+	for _, batch := range [][]Finished{both, one} {
+		ids, err := s.Finish(t.Context(), batch)
+		require.NoError(t, err)
+		require.Len(t, ids, 2)
+	}
+	rows, err := s.pool.Query(t.Context(), `
+		SELECT row(f.keep_until - f.finished_at, f.scheduled_for IS NULL, f.worker_id, f.claim, f.contract, f.priority, f.queue, f.payload, f.state,
+			f.attempts, f.result, f.errors)::text FROM orchestrator.tasks_finished f ORDER BY f.id`)
 	require.NoError(t, err)
-	require.Equal(t, []int64{2}, ids)
+	kept, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Len(t, kept, 4)
+	require.Equal(t, kept[:2], kept[2:])
+	require.NotEqual(t, kept[0], kept[1])
 }
 
 // Reading the whole table is for a death, or for a sweep.

@@ -81,8 +81,9 @@ held AS MATERIALIZED (
 // scan of the whole table.
 const (
 	whereHeld     = `WHERE t.id = ANY (ARRAY(SELECT id FROM held))`
-	whereFenceOfX = `WHERE t.id = ANY (ARRAY(SELECT x.id FROM x, set_config('lock_timeout', '` + lockTimeout + `', true)))
+	whereFenceOfX = `WHERE ` + idOfX + `
         AND ((t.id, t.worker_id, t.claim, t.state) IN (SELECT x.id, x.worker, x.claim, 1::smallint FROM x)) IS TRUE`
+	idOfX       = `t.id = ANY (ARRAY(SELECT x.id FROM x, set_config('lock_timeout', '` + lockTimeout + `', true)))`
 	lockTimeout = `100ms`
 )
 
@@ -115,6 +116,18 @@ SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.stat
 ` + joinBack + `
 RETURNING id`
 )
+
+// finishAlike is finish for tasks that are alike in everything but id and claim,
+// and leave neither a result nor an error, as most batches do: each array is
+// written, sent and read for each row, and there is nothing to join back.
+const finishAlike = `
+WITH x AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS x(id, claim)),` + finishGone + `
+    WHERE ` + idOfX + `
+        AND t.worker_id = $3 AND t.state = 1 AND ((t.id, t.claim) IN (SELECT x.id, x.claim FROM x)) IS TRUE` + finishReturning + `
+` + insertFinished + `
+SELECT now() + $6 * interval '1 microsecond', ` + finishedValues + `, $4, $5, NULL, g.errors
+FROM gone g
+RETURNING id`
 
 // finishTurns is finish for a batch in which tasks have turns.
 // finishTurnsAndSlots is for one in which some have slots, and, like finishHeld,
@@ -261,6 +274,13 @@ me AS MATERIALIZED (
 // Finish moves tasks to history and returns the ids of those whose fence held,
 // but for those that somebody keeps locked. Batches must be sorted by id.
 func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
+	if alike(batch) {
+		ids, err := s.ids(ctx, "finish", finishAlike, alikeArgs(batch)...)
+		if SQLState(err) != lockNotAvailable {
+			return ids, err
+		}
+		return s.ids(ctx, "finish", finishHeld, finishArgs(batch)...)
+	}
 	statement, careful := finish, finishHeld
 	if slices.ContainsFunc(batch, func(b Finished) bool { return b.Tell }) {
 		statement, careful = finishTold, finishHeldTold
@@ -271,6 +291,25 @@ func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
 		ids, err = s.ids(ctx, "finish", careful, args...)
 	}
 	return ids, err
+}
+
+// alike tells whether finishAlike will do for a batch.
+func alike(batch []Finished) bool {
+	of := func(b Finished) Finished { // all of it that has to be equal
+		b.ID, b.Claim, b.Turn = 0, 0, Turn{}
+		return b
+	}
+	first := of(batch[0])
+	return !first.Tell && first.Result == "" && first.Error == "" &&
+		!slices.ContainsFunc(batch, func(b Finished) bool { return of(b) != first })
+}
+
+func alikeArgs(batch []Finished) []any {
+	first, ids, claims := batch[0], make([]int64, len(batch)), make([]int64, len(batch))
+	for i, b := range batch {
+		ids[i], claims[i] = b.ID, b.Claim
+	}
+	return []any{ids, claims, first.Worker, first.State, first.Attempts, first.Kept.Microseconds()}
 }
 
 // FinishTurns is [Store.Finish] for tasks that may have turns or slots, which

@@ -112,6 +112,7 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 			[]string{"tasks_ready"}, false},
 		{"sublanes", findSublanes, []any{[]string{"q"}}, []string{"tasks_ready"}, false},
 		{"finish", finish, []any{ids, sevens, ones, small, small, ones, texts, texts}, []string{"tasks_pkey"}, false},
+		{"finish alike", finishAlike, []any{ids, ones, 7, 4, 1, 1}, []string{"tasks_pkey"}, false},
 		{"finish carefully", finishHeld, []any{ids, sevens, ones, small, small, ones, texts, texts}, []string{"tasks_pkey"}, false},
 		{"finish carefully and tell", finishHeldTold, []any{ids, sevens, ones, small, small, ones, texts, texts}, []string{"tasks_pkey"}, true},
 		{"bury", bury, []any{ids, sevens, ones, small, objects, texts}, []string{"tasks_pkey"}, false},
