@@ -172,10 +172,10 @@ func (f *finisher) buryTurns() statement {
 	})
 }
 
-func (f *finisher) finishedRows(part []outcome) []store.Finished {
-	rows := make([]store.Finished, len(part))
+func (f *finisher) finishedRows(part []outcome) []*store.Finished {
+	rows := make([]*store.Finished, len(part))
 	for i, o := range part {
-		rows[i] = *o.finished
+		rows[i] = o.finished
 		rows[i].Turn, rows[i].Tell = f.w.turn(o.job), o.tells()
 	}
 	return rows

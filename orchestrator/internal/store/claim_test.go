@@ -31,9 +31,9 @@ func TestClaimsUpdateTheHeapAlone(t *testing.T) {
 
 // finished are the ends of tasks that worker 7 runs: alike, so that one
 // statement is enough, or with a result, for the one that is for all.
-func finished(fences []Fence, result string) (batch []Finished) {
+func finished(fences []Fence, result string) (batch []*Finished) {
 	for _, f := range fences {
-		batch = append(batch, Finished{Fence: f, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour, Result: result})
+		batch = append(batch, &Finished{Fence: f, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour, Result: result})
 	}
 	return batch
 }
@@ -93,7 +93,7 @@ func TestFinishedAlikeOrNot(t *testing.T) {
 	one := finished([]Fence{{3, 7, 1}, {4, 7, 1}, {5, 7, 1}}, "")
 	one[2].Attempts = 2
 	require.False(t, alike(one))
-	for _, batch := range [][]Finished{both, one} {
+	for _, batch := range [][]*Finished{both, one} {
 		ids, err := s.Finish(t.Context(), batch)
 		require.NoError(t, err)
 		require.Len(t, ids, 2)

@@ -273,7 +273,7 @@ me AS MATERIALIZED (
 
 // Finish moves tasks to history and returns the ids of those whose fence held,
 // but for those that somebody keeps locked. Batches must be sorted by id.
-func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
+func (s *Store) Finish(ctx context.Context, batch []*Finished) ([]int64, error) {
 	if alike(batch) {
 		ids, err := s.ids(ctx, "finish", finishAlike, alikeArgs(batch)...)
 		if SQLState(err) != lockNotAvailable {
@@ -282,7 +282,7 @@ func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
 		return s.ids(ctx, "finish", finishHeld, finishArgs(batch)...)
 	}
 	statement, careful := finish, finishHeld
-	if slices.ContainsFunc(batch, func(b Finished) bool { return b.Tell }) {
+	if slices.ContainsFunc(batch, func(b *Finished) bool { return b.Tell }) {
 		statement, careful = finishTold, finishHeldTold
 	}
 	args := finishArgs(batch)
@@ -294,17 +294,15 @@ func (s *Store) Finish(ctx context.Context, batch []Finished) ([]int64, error) {
 }
 
 // alike tells whether finishAlike will do for a batch.
-func alike(batch []Finished) bool {
-	of := func(b Finished) Finished { // all of it that has to be equal
-		b.ID, b.Claim, b.Turn = 0, 0, Turn{}
-		return b
-	}
-	first := of(batch[0])
-	return !first.Tell && first.Result == "" && first.Error == "" &&
-		!slices.ContainsFunc(batch, func(b Finished) bool { return of(b) != first })
+func alike(batch []*Finished) bool {
+	first := batch[0]
+	return !slices.ContainsFunc(batch, func(b *Finished) bool {
+		return b.Tell || b.Result != "" || b.Error != "" ||
+			b.Worker != first.Worker || b.State != first.State || b.Attempts != first.Attempts || b.Kept != first.Kept
+	})
 }
 
-func alikeArgs(batch []Finished) []any {
+func alikeArgs(batch []*Finished) []any {
 	first, ids, claims := batch[0], make([]int64, len(batch)), make([]int64, len(batch))
 	for i, b := range batch {
 		ids[i], claims[i] = b.ID, b.Claim
@@ -314,16 +312,16 @@ func alikeArgs(batch []Finished) []any {
 
 // FinishTurns is [Store.Finish] for tasks that may have turns or slots, which
 // it hands over, to taker where there is room for that.
-func (s *Store) FinishTurns(ctx context.Context, batch []Finished, taker Taker) (Handed, error) {
+func (s *Store) FinishTurns(ctx context.Context, batch []*Finished, taker Taker) (Handed, error) {
 	turns := newTurns(len(batch))
 	for i, b := range batch {
 		turns.set(i, b.Turn)
 	}
 	statement, careful := finishTurns, finishTurnsAndSlots
 	switch {
-	case slices.ContainsFunc(batch, func(b Finished) bool { return b.Tell }):
+	case slices.ContainsFunc(batch, func(b *Finished) bool { return b.Tell }):
 		statement, careful = finishTurnsAndSlotsTold, finishTurnsAndSlotsTold
-	case slices.ContainsFunc(batch, func(b Finished) bool { return b.Turn.Slot }):
+	case slices.ContainsFunc(batch, func(b *Finished) bool { return b.Turn.Slot }):
 		statement = careful
 	}
 	args := [][]any{finishArgs(batch), turns.args(), taker.args()}
@@ -334,7 +332,7 @@ func (s *Store) FinishTurns(ctx context.Context, batch []Finished, taker Taker) 
 	return h, err
 }
 
-func finishArgs(batch []Finished) []any {
+func finishArgs(batch []*Finished) []any {
 	n := len(batch)
 	f := newFences(n)
 	states, attempts, kept := make([]int16, n), make([]int16, n), make([]int64, n)

@@ -112,7 +112,7 @@ func requireOnly(t *rapid.T, ids []int64, err error, f Fence, held bool) {
 
 func (m *machine) finish(t *rapid.T) {
 	f, task, held := m.fence(t)
-	ids, err := m.store.Finish(t.Context(), []Finished{{Fence: f, State: StateSucceeded, Attempts: task.attempts + 1, Kept: 7 * 24 * time.Hour, Result: "1"}})
+	ids, err := m.store.Finish(t.Context(), []*Finished{{Fence: f, State: StateSucceeded, Attempts: task.attempts + 1, Kept: 7 * 24 * time.Hour, Result: "1"}})
 	requireOnly(t, ids, err, f, held)
 	if held {
 		delete(m.live, f.ID)

@@ -150,11 +150,11 @@ func (m *turnsMachine) ended(t *rapid.T, fences []Fence, taker Taker, h Handed, 
 
 func (m *turnsMachine) finish(t *rapid.T) {
 	fences, taker := m.some(t), m.taker(t)
-	var batch []Finished
+	var batch []*Finished
 	for _, f := range fences {
 		turn := drawTurn(t)
 		turn.Slot = turn.Slot || value[bool](t, m, `SELECT limit_slot IS NOT NULL FROM orchestrator.tasks WHERE id = $1`, f.ID)
-		batch = append(batch, Finished{Fence: f, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour, Turn: turn})
+		batch = append(batch, &Finished{Fence: f, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour, Turn: turn})
 	}
 	h, err := m.FinishTurns(t.Context(), batch, taker)
 	m.ended(t, fences, taker, h, err)
@@ -166,7 +166,7 @@ func (m *turnsMachine) finishStale(t *rapid.T) {
 	}
 	f := rapid.SampledFrom(m.stale).Draw(t, "stale")
 	taker := m.taker(t)
-	h, err := m.FinishTurns(t.Context(), []Finished{{Fence: f, State: StateSucceeded, Kept: 7 * 24 * time.Hour, Turn: drawTurn(t)}}, taker)
+	h, err := m.FinishTurns(t.Context(), []*Finished{{Fence: f, State: StateSucceeded, Kept: 7 * 24 * time.Hour, Turn: drawTurn(t)}}, taker)
 	require.NoError(t, err)
 	require.Equal(t, Handed{Now: h.Now}, h, "a stale fence was accepted")
 }
