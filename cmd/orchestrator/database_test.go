@@ -29,15 +29,15 @@ func TestMigrate(t *testing.T) {
 
 	got := tt.run(t, "status")
 	require.Equal(t, exitFailure, got.status)
-	require.Equal(t, "orchestrator: the database lacks 3 migrations: run `orchestrator migrate up`\n", got.stderr)
+	require.Equal(t, "orchestrator: the database lacks 4 migrations: run `orchestrator migrate up`\n", got.stderr)
 	got = tt.run(t, "migrate", "status")
 	require.Equal(t, exitFailure, got.status)
-	require.Equal(t, "MIGRATION             APPLIED\n20261121000001_queue  no\n20261122000001_flow   no\n20261122000002_claim  no\n", got.stdout)
+	require.Equal(t, "MIGRATION                APPLIED\n20261121000001_queue     no\n20261122000001_flow      no\n20261122000002_claim     no\n20261122000003_handover  no\n", got.stdout)
 	require.Equal(t, "orchestrator: migrations are missing: run `orchestrator migrate up`\n", got.stderr)
 
-	require.Equal(t, "applied 20261121000001_queue\napplied 20261122000001_flow\napplied 20261122000002_claim\n", tt.good(t, "migrate", "up"))
+	require.Equal(t, "applied 20261121000001_queue\napplied 20261122000001_flow\napplied 20261122000002_claim\napplied 20261122000003_handover\n", tt.good(t, "migrate", "up"))
 	require.Equal(t, "nothing to apply: the database is up to date\n", tt.good(t, "migrate", "up"))
-	require.Equal(t, "MIGRATION  APPLIED\n20261121000001_queue  MOMENT UTC\n20261122000001_flow  MOMENT UTC\n20261122000002_claim  MOMENT UTC\n", stable(tt.good(t, "migrate", "status")))
+	require.Equal(t, "MIGRATION  APPLIED\n20261121000001_queue  MOMENT UTC\n20261122000001_flow  MOMENT UTC\n20261122000002_claim  MOMENT UTC\n20261122000003_handover  MOMENT UTC\n", stable(tt.good(t, "migrate", "status")))
 	list := objects(t, tt.good(t, "migrate", "status", "--json"))
 	require.Equal(t, "20261121000001_queue", list[0]["name"])
 	require.NotEmpty(t, list[0]["applied_at"])
@@ -53,7 +53,7 @@ func TestMigrate(t *testing.T) {
 	tt.stdin = "y\n"
 	got = tt.run(t, "migrate", "down")
 	require.Zero(t, got.status)
-	require.Equal(t, "took back 20261121000001_queue\ntook back 20261122000001_flow\ntook back 20261122000002_claim\n", got.stdout)
+	require.Equal(t, "took back 20261121000001_queue\ntook back 20261122000001_flow\ntook back 20261122000002_claim\ntook back 20261122000003_handover\n", got.stdout)
 	require.Equal(t, "nothing to take back\n", tt.good(t, "migrate", "down", "--yes"))
 
 	require.Contains(t, tt.good(t, "migrate", "sql"), "CREATE TABLE fresh.tasks (")

@@ -107,7 +107,11 @@ FROM (VALUES (1)) AS one LEFT JOIN claimed c ON true`
 // What a statement that claims tasks t returns of them, and what [Claimed] is
 // made of, of rows c which may be missing.
 const (
-	claimedColumns = `t.id, t.run_at, t.scheduled_for, t.enqueued_at, t.expires_at, t.deadline_at, t.contract, t.queue, t.sublane, t.priority,
+	claimedColumns = `t.id, t.run_at, ` + otherClaimedColumns
+	// takenColumns is of tasks that were handed over: they have been ready since
+	// then.
+	takenColumns        = `t.id, now() AS run_at, ` + otherClaimedColumns
+	otherClaimedColumns = `t.scheduled_for, t.enqueued_at, t.expires_at, t.deadline_at, t.contract, t.queue, t.sublane, t.priority,
     t.attempts, t.max_attempts, t.timeout_ms, t.suspect, t.group_key IS NOT NULL AS grouped, t.limit_slot IS NOT NULL AS limited,
     t.trace_parent, t.trace_state, t.errors -> -1 ->> 'trace' AS previous_trace, t.payload, t.metadata`
 	claimedValues = `now(), coalesce(c.id, 0), coalesce(c.run_at, now()), coalesce(c.scheduled_for, now()), coalesce(c.enqueued_at, now()),

@@ -93,6 +93,7 @@ FROM lines CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (
         SELECT FROM orchestrator.tasks t
         WHERE (t.waits_for IN (2, 3)) IS TRUE AND t.queue = lines.queue AND t.waits_for = lines.state AND t.run_at <= now()
+          AND CASE WHEN t.state = lines.state THEN true END
         ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT $1 + 1) AS capped) AS due`
 
 // Depth counts the tasks of all queues by state, those of declared queues that

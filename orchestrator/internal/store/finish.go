@@ -133,16 +133,19 @@ RETURNING id`
 // finishTurnsAndSlots is for one in which some have slots, and, like finishHeld,
 // for one of which somebody keeps a row locked.
 const (
-	finishTurns             = finishTurnsOf + finishGone + whereFenceOfX + finishTurnsReturning + finishTurnsOver + handOverTurns + handedOver
-	finishTurnsAndSlots     = finishTurnsOf + held + `,` + finishGone + whereHeld + finishTurnsReturning + finishTurnsOver + handOver + handedOver
-	finishTurnsAndSlotsTold = finishTurnsOf + held + `,` + finishGone + whereHeld + finishTurnsReturning +
-		tell + `x.state, x.attempts ` + joinBack + tellTo + finishTurnsOver + handOver + handedOver
+	finishTurns         = finishTurnsOf + finishGone + whereFenceOfX + finishTurnsReturning + finishTurnsOver + handOverTurnsAtOnce + handedOver
+	finishTurnsAndSlots = finishTurnsOf + held + `,` + finishGone + whereHeld + finishSlotsReturning + finishTurnsOver +
+		finishSlotsOver + handOver + handedOver
+	finishTurnsAndSlotsTold = finishTurnsOf + held + `,` + finishGone + whereHeld + finishSlotsReturning +
+		tell + `x.state, x.attempts ` + joinBack + tellTo + finishTurnsOver + finishSlotsOver + handOver + handedOver
 	finishTurnsOf = `
 WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::bigint[], $7::text[], $8::text[],
         $9::smallint[], $10::smallint[])
     AS x(id, worker, claim, state, attempts, kept, result, error, direct, total)),`
 	finishTurnsReturning = `
+    RETURNING ` + finishedColumnsOf + `, t.id IN (SELECT x.id FROM x WHERE x.direct = 1) AS direct)`
+	finishSlotsReturning = `
     RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot)`
 	finishTurnsOver = `,
 ended AS (
@@ -151,11 +154,13 @@ SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.stat
     orchestrator.add_error(g.errors, x.error)
 ` + joinBack + `
 RETURNING id),
+me AS MATERIALIZED (
+    SELECT $11::bigint AS worker, $12::bigint AS claim, $13::integer AS known, $14::integer[] AS foreigners, $15::smallint = 1 AS floored),
+`
+	finishSlotsOver = `
 released AS MATERIALIZED (
     SELECT g.id, g.group_key, g.limit_key, g.limit_slot, x.total, x.direct = 1 AS direct, g.queue, g.priority
     ` + joinBack + `),
-me AS MATERIALIZED (
-    SELECT $11::bigint AS worker, $12::bigint AS claim, $13::integer AS known, $14::integer[] AS foreigners, $15::smallint = 1 AS floored),
 `
 )
 

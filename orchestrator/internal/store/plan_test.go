@@ -159,7 +159,7 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 				require.Contains(t, []string{"tasks_grouped", "tasks_limited"}, n.Index, where)
 			}
 			switch n.Type {
-			case "ModifyTable", "LockRows":
+			case "ModifyTable", "LockRows", "Tid Scan":
 			case "Bitmap Heap Scan":
 				require.True(t, hot.sorts, where)
 			case "Index Scan", "Index Only Scan":

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,15 +42,26 @@ import (
 // PostgreSQL from removing them.
 //
 // The next task is claimed for me when released.direct says that there is room
-// for it (that run_at and claimed_at are then the same keeps it out of
-// tasks_ready, whose cursors it would be ahead of); else it becomes ready, with
-// a run_at ahead of all cursors. One that somebody has locked is left alone, and
-// its turn is reported as unsettled.
+// for it; else it becomes ready, with a run_at ahead of all cursors. One that
+// somebody has locked is left alone, and its turn is reported as unsettled.
+//
+// A task that is claimed here must not come into tasks_ready: it would be ahead
+// of cursors. So one with a slot gets a run_at that is its claimed_at. One of a
+// group alone keeps its place among those that wait, and PostgreSQL updates the
+// heap alone, as for a claim: the negative number of the claim tells. Whoever
+// looks for tasks that wait for a turn must ask for their state too, and for one
+// that has the turn also among those that seem to wait.
 //
 // It uses tasks_grouped, tasks_limited and the primary keys.
 //
 // Most turns are of groups alone. Then handOverTurns does it: the parts of a
-// statement that have nothing to do take their time all the same.
+// statement that have nothing to do take their time all the same. So does
+// handOverTurnsAtOnce, for a statement that has a lock_timeout: it waits for who
+// has a next task locked, and so can lock each as it finds it. What it has locked
+// it changes by its place, without an index; without the lock, not every
+// PostgreSQL would see that another version has come. A version that came after
+// the statement's snapshot is not found, and its turn reported as unsettled.
+// Instead of released it takes the ended tasks themselves, in gone, with direct.
 const (
 	handOver = nextOfGroups + `,
 freed AS MATERIALIZED (
@@ -64,9 +77,10 @@ takers AS MATERIALIZED (
             WHERE w.limit_key = k.limit_key AND w.waits_for = 3 AND w.run_at <= now()
             ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS q) AS n
     JOIN freed f ON f.limit_key = k.limit_key AND f.nth = n.nth),
-taken AS (` + takeNext + `, limit_slot = ` + slotOfTaker + `
+taken AS (` + takeNext + `, limit_slot = ` + slotOfTaker + `,
+        run_at = CASE WHEN t.limit_key IS NULL THEN t.run_at ELSE now() END
     WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE direct UNION ALL SELECT id FROM takers WHERE direct))
-    RETURNING ` + claimedColumns + `),
+    RETURNING ` + takenColumns + `),
 promoted AS (
     UPDATE orchestrator.tasks t
     SET state = CASE WHEN t.limit_key IS NULL OR t.id = ANY (ARRAY(SELECT id FROM takers)) THEN 0 ELSE 3 END,
@@ -90,14 +104,31 @@ unsettled AS (
 	handOverTurns = nextOfGroups + `,
 taken AS (` + takeNext + `
     WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE direct))
-    RETURNING ` + claimedColumns + `),
-promoted AS (
-    UPDATE orchestrator.tasks t
-    SET state = CASE WHEN t.limit_key IS NULL THEN 0 ELSE 3 END, run_at = now()
+    RETURNING ` + takenColumns + `),
+promoted AS (` + promoteNext + `
     WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE NOT direct))
     RETURNING ` + promotedColumns + `),
 ` + turnsOver + `,
 unsettled AS (` + unsettledTurns + `)`
+
+	handOverTurnsAtOnce = `
+settled AS MATERIALIZED (
+    SELECT r.group_key, coalesce(above.id, lowest.id) AS head, coalesce(above.version, lowest.version) AS version,
+        coalesce(above.direct, lowest.direct) AS direct
+    FROM gone r CROSS JOIN me
+    LEFT JOIN LATERAL (` + headAbove + ` FOR UPDATE) AS above ON true
+    LEFT JOIN LATERAL (` + headLowest + ` FOR UPDATE) AS lowest ON true
+    WHERE r.group_key IS NOT NULL),
+taken AS (` + takeNext + `
+    WHERE t.ctid = ANY (ARRAY(SELECT version FROM settled WHERE direct))
+    RETURNING ` + takenColumns + `),
+promoted AS (` + promoteNext + `
+    WHERE t.ctid = ANY (ARRAY(SELECT version FROM settled WHERE NOT direct))
+    RETURNING ` + promotedColumns + `),
+` + turnsOver + `,
+unsettled AS (
+    SELECT group_key AS key, true AS is_group FROM settled
+    WHERE head IS NOT NULL AND head NOT IN (SELECT id FROM taken UNION ALL SELECT id FROM promoted))`
 )
 
 // The parts of handing over that are always needed.
@@ -106,26 +137,35 @@ const (
 heads AS MATERIALIZED (
     SELECT r.group_key, r.direct, r.queue, r.priority, coalesce(above.id, lowest.id) AS id
     FROM released r CROSS JOIN me
-    LEFT JOIN LATERAL (
-        SELECT w.id FROM orchestrator.tasks w
-        WHERE me.floored AND ` + waitsAfter + ` (r.group_key, 2::smallint, r.id)
-        ORDER BY w.group_key, w.waits_for, w.id LIMIT 1) AS above ON true
-    LEFT JOIN LATERAL (
-        SELECT w.id FROM orchestrator.tasks w
-        WHERE above.id IS NULL AND ` + waitsAfter + ` (r.group_key, 2::smallint, 0)
-        ORDER BY w.group_key, w.waits_for, w.id LIMIT 1) AS lowest ON true
+    LEFT JOIN LATERAL (` + headAbove + `) AS above ON true
+    LEFT JOIN LATERAL (` + headLowest + `) AS lowest ON true
     WHERE r.group_key IS NOT NULL),
 settled AS MATERIALIZED (
     SELECT h.group_key, h.id AS head, n.id, n.limit_key IS NULL AND n.takeable AND h.direct AND n.queue = h.queue AND n.priority >= h.priority AS direct
     FROM heads h CROSS JOIN me
     LEFT JOIN LATERAL (
         SELECT t.id, t.limit_key, t.queue, t.priority, ` + takeable + ` AS takeable FROM orchestrator.tasks t
-        WHERE t.id = h.id AND t.state = 2 ORDER BY t.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS n ON true)`
+        WHERE t.id = h.id AND t.state = 2 AND t.group_key = h.group_key ORDER BY t.id LIMIT 1 FOR UPDATE SKIP LOCKED) AS n ON true)`
+
+	// headAbove and headLowest find the next task of the group of r.
+	headAbove = head + `
+        WHERE me.floored AND ` + waitsAfter + ` (r.group_key, 2::smallint, r.id)
+        ORDER BY w.group_key, w.waits_for, w.id LIMIT 1`
+	headLowest = head + `
+        WHERE above.id IS NULL AND ` + waitsAfter + ` (r.group_key, 2::smallint, 0)
+        ORDER BY w.group_key, w.waits_for, w.id LIMIT 1`
+	head = `
+        SELECT w.id, w.ctid AS version, w.limit_key IS NULL AND ` + takeable + ` AND r.direct AND w.queue = r.queue AND w.priority >= r.priority AS direct
+        FROM orchestrator.tasks w`
 
 	takeNext = `
     UPDATE orchestrator.tasks t
-    SET state = 1, worker_id = (SELECT worker FROM me), claim = (SELECT claim FROM me), claimed_at = now(), started_at = NULL,
-        run_at = now()`
+    SET state = 1, worker_id = (SELECT worker FROM me), claim = (SELECT claim FROM me), claimed_at = now(), started_at = NULL`
+
+	// promoteNext is for tasks that have no slot yet.
+	promoteNext = `
+    UPDATE orchestrator.tasks t
+    SET state = CASE WHEN t.limit_key IS NULL THEN 0 ELSE 3 END, run_at = now()`
 
 	promotedColumns = `t.id, t.queue, t.sublane, t.priority, t.state`
 
@@ -138,8 +178,9 @@ settled AS MATERIALIZED (
 // waitsAfter is true of a task w that waits for its group's turn and comes after
 // a place in tasks_grouped, which follows. An equality of group_key would make
 // the order that of ids alone, and the planner walk the primary key, past the
-// tasks of all other groups.
-const waitsAfter = `w.group_key <= r.group_key AND w.waits_for = 2 AND w.run_at <= now() AND (w.group_key, w.waits_for, w.id) >`
+// tasks of all other groups. CASE hides the state from it, as in [claim].
+const waitsAfter = `w.group_key <= r.group_key AND w.waits_for = 2 AND CASE WHEN w.state = 2 THEN w.run_at <= now() END
+          AND (w.group_key, w.waits_for, w.id) >`
 
 // takeable tells whether a worker may run a task without asking further: it
 // knows the contract, the type has no lane of its own with a rate limit, and the
@@ -157,7 +198,7 @@ const nobody = `me AS MATERIALIZED (SELECT NULL::bigint AS worker, NULL::bigint 
 // What a row of handedOver stands for.
 const (
 	kindTaken    int16 = iota // a task that me has claimed
-	kindEnded                 // a task that the statement has ended
+	kindEnded                 // the tasks that the statement has ended: one row, which is always there
 	kindPromoted              // a task that is ready now
 	kindArriving              // a task that waits for a slot now
 	kindTurn                  // a group whose next task could not be told
@@ -165,13 +206,14 @@ const (
 )
 
 // handedOver is the end of a statement with handOver whose ended rows are in a
-// part of the WITH clause named ended.
+// part of the WITH clause named ended. Their ids are text because a caller's
+// transaction may be of a driver that does not know arrays.
 const handedOver = `
 SELECT ` + claimedValues + `, c.kind, c.key
 FROM (
     SELECT k.*, 0::smallint AS kind, '' AS key FROM taken k
     UNION ALL
-    SELECT e.id, ` + noClaimedColumns + `, 1::smallint, '' FROM ended e
+    SELECT 0, ` + noClaimedColumns + `, 1::smallint, array_to_string(ARRAY(SELECT e.id FROM ended e), ' ')
     UNION ALL
     SELECT p.id, NULL, NULL, NULL, NULL, NULL, NULL, p.queue, p.sublane, p.priority, ` + noClaimedAttempts + `, 2 + (p.state <> 0)::int, '' FROM promoted p
     UNION ALL
@@ -186,7 +228,7 @@ const (
 // nobody: what is next becomes ready.
 type Taker struct {
 	Worker  int64
-	Claim   int64 // used for this alone
+	Claim   int64 // used for this alone, and negative: see [handOver]; 0 for nobody
 	Known   int32
 	Foreign []int32
 	// Floored looks for a group's next task above the one that has ended.
@@ -245,7 +287,13 @@ func (h *Handed) read(rows Rows) error {
 		case kindTaken:
 			taken.add(t.Claimed)
 		case kindEnded:
-			h.Ended = append(h.Ended, t.ID)
+			for text := range strings.FieldsSeq(key) {
+				id, err := strconv.ParseInt(text, 10, 64)
+				if err != nil {
+					return err
+				}
+				h.Ended = append(h.Ended, id)
+			}
 		case kindPromoted:
 			h.Ready = append(h.Ready, t.LaneKey)
 		case kindArriving:
@@ -261,16 +309,18 @@ func (h *Handed) read(rows Rows) error {
 }
 
 // admitGroups takes the turns that nobody has of the groups whose tasks it
-// finds arriving. It walks tasks_arriving.
+// finds arriving. It walks tasks_arriving, past those that have been handed a
+// turn. OFFSET keeps the planner from joining them with all groups there are.
 const admitGroups = `
 WITH seen AS MATERIALIZED (
     SELECT t.run_at, t.id, t.group_key FROM orchestrator.tasks t
     WHERE t.queue = $1 AND t.waits_for = 2 AND (t.waits_for IN (2, 3)) IS TRUE AND t.run_at <= now() AND (t.run_at, t.id) > ($2, $3)
+      AND CASE WHEN t.state = 2 THEN true END
     ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT $4),
 won AS (
     INSERT INTO orchestrator.groups (key)
     SELECT s.group_key FROM (SELECT DISTINCT group_key FROM seen OFFSET 0) AS s
-    WHERE NOT EXISTS (SELECT FROM orchestrator.groups g WHERE g.key = s.group_key)
+    WHERE NOT EXISTS (SELECT FROM orchestrator.groups g WHERE g.key = s.group_key OFFSET 0)
     ORDER BY s.group_key
     ON CONFLICT DO NOTHING
     RETURNING key)
@@ -423,6 +473,7 @@ FROM (VALUES (1)) AS one LEFT JOIN (
     CROSS JOIN LATERAL (
         SELECT t.run_at, t.id FROM orchestrator.tasks t
         WHERE t.queue = q.queue AND t.waits_for = s.state AND t.run_at >= $2 AND (t.waits_for IN (2, 3)) IS TRUE
+          AND CASE WHEN t.state = s.state THEN true END
         ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT 1) AS first) AS a ON true`
 
 // ArrivalHead is the first of the arrivals of a queue.
@@ -461,8 +512,13 @@ const lockTurns = `
 SELECT g.key FROM orchestrator.groups g WHERE g.key = ANY ($1::text[]) AND g.blocked_by IS NULL ORDER BY g.key FOR UPDATE`
 
 const turnsWithoutTask = `
-SELECT k.key FROM unnest($1::text[]) AS k(key)
-WHERE NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = k.key AND t.waits_for IN (0, 1, 3))`
+SELECT g.key FROM unnest($1::text[]) AS g(key) WHERE ` + nobodyHasTurn
+
+// nobodyHasTurn is true of a group g. Who was handed the turn is mostly the
+// first of those that seem to wait.
+const nobodyHasTurn = `
+    NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.waits_for IN (0, 1, 3))
+    AND NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.waits_for = 2 AND t.state = 1)`
 
 // takeSlots takes what is free of limits for which tasks wait.
 const takeSlots = `
@@ -528,8 +584,7 @@ type slot struct {
 
 const strayTurns = `
 SELECT g.key FROM orchestrator.groups g
-WHERE g.blocked_by IS NULL
-  AND NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.waits_for IN (0, 1, 3))
+WHERE g.blocked_by IS NULL AND ` + nobodyHasTurn + `
 LIMIT $1`
 
 const straySlots = `
