@@ -120,20 +120,32 @@ RETURNING id`
 // finishAlike is finish for tasks that are alike in everything but id and claim,
 // and leave neither a result nor an error, as most batches do: each array is
 // written, sent and read for each row, and there is nothing to join back.
-const finishAlike = `
-WITH x AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS x(id, claim)),` + finishGone + `
-    WHERE ` + idOfX + `
-        AND t.worker_id = $3 AND t.state = 1 AND ((t.id, t.claim) IN (SELECT x.id, x.claim FROM x)) IS TRUE` + finishReturning + `
+const (
+	finishAlike = `
+WITH x AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS x(id, claim)),` +
+		finishGone + whereFenceAlike + finishReturning + finishAlikeInsert
+
+	whereFenceAlike = `WHERE ` + idOfX + `
+        AND t.worker_id = $3 AND t.state = 1 AND ((t.id, t.claim) IN (SELECT x.id, x.claim FROM x)) IS TRUE`
+	finishAlikeInsert = `
 ` + insertFinished + `
 SELECT now() + $6 * interval '1 microsecond', ` + finishedValues + `, $4, $5, NULL, g.errors
 FROM gone g
 RETURNING id`
+)
 
-// finishTurns is finish for a batch in which tasks have turns.
-// finishTurnsAndSlots is for one in which some have slots, and, like finishHeld,
+// finishTurns is finish, and finishTurnsAlike finishAlike, for a batch in which
+// tasks have turns. finishTurnsAndSlots is for one in which some have slots, and, like finishHeld,
 // for one of which somebody keeps a row locked.
 const (
-	finishTurns         = finishTurnsOf + finishGone + whereFenceOfX + finishTurnsReturning + finishTurnsOver + handOverTurnsAtOnce + handedOver
+	finishTurns      = finishTurnsOf + finishGone + whereFenceOfX + finishTurnsReturning + finishTurnsOver + handOverTurnsAtOnce + handedOver
+	finishTurnsAlike = `
+WITH x AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $7::smallint[]) AS x(id, claim, direct)),` +
+		finishGone + whereFenceAlike + finishTurnsReturning + `,
+ended AS (` + finishAlikeInsert + `),
+me AS MATERIALIZED (
+    SELECT $8::bigint AS worker, $9::bigint AS claim, $10::integer AS known, $11::integer[] AS foreigners, $12::smallint = 1 AS floored),
+` + handOverTurnsAtOnce + handedOver
 	finishTurnsAndSlots = finishTurnsOf + held + `,` + finishGone + whereHeld + finishSlotsReturning + finishTurnsOver +
 		finishSlotsOver + handOver + handedOver
 	finishTurnsAndSlotsTold = finishTurnsOf + held + `,` + finishGone + whereHeld + finishSlotsReturning +
@@ -327,6 +339,13 @@ func (s *Store) FinishTurns(ctx context.Context, batch []*Finished, taker Taker)
 	case slices.ContainsFunc(batch, func(b *Finished) bool { return b.Tell }):
 		statement, careful = finishTurnsAndSlotsTold, finishTurnsAndSlotsTold
 	case slices.ContainsFunc(batch, func(b *Finished) bool { return b.Turn.Slot }):
+		statement = careful
+	}
+	if statement == finishTurns && alike(batch) {
+		h, err := s.handed(ctx, "finish", finishTurnsAlike, alikeArgs(batch), []any{turns.directs}, taker.args())
+		if SQLState(err) != lockNotAvailable {
+			return h, err
+		}
 		statement = careful
 	}
 	args := [][]any{finishArgs(batch), turns.args(), taker.args()}

@@ -125,6 +125,7 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		{"progress of", progressOf, []any{ids[:1]}, []string{"tasks_pkey"}, false},
 		{"forget progress", forgetProgress, []any{1000}, []string{"tasks_pkey"}, false},
 		{"complete in a transaction", completeIn, []any{1, 7, 1, "", 1, 3}, turnIndexes, true},
+		{"finish alike and hand over", finishTurnsAlike, append([]any{ids, ones, 7, 4, 1, 1, small}, taker...), turnIndexes, true},
 		{"finish and hand over", finishTurns, append([]any{ids, sevens, ones, small, small, ones, texts, texts, small, small}, taker...), turnIndexes, true},
 		{"finish, hand over also slots", finishTurnsAndSlots, append([]any{ids, sevens, ones, small, small, ones, texts, texts, small, small}, taker...), turnIndexes, true},
 		{"finish, hand over and tell", finishTurnsAndSlotsTold, append([]any{ids, sevens, ones, small, small, ones, texts, texts, small, small}, taker...), turnIndexes, true},

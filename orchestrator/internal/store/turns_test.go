@@ -98,18 +98,21 @@ func TestTaskThatWasHandedATurnDoesNotWait(t *testing.T) {
 // those that wait.
 func TestTaskThatWasHandedATurnHandsItOver(t *testing.T) {
 	t.Parallel()
-	for _, slot := range []bool{false, true} { // the statement for groups alone, and the careful one
+	for name, like := range map[string]Finished{ // a statement each
+		"alike": {}, "with a result": {Result: "1"}, "with a slot": {Turn: Turn{Slot: true}},
+	} {
 		for _, floored := range []bool{false, true} {
-			t.Run(fmt.Sprint(slot, floored), func(t *testing.T) {
+			t.Run(fmt.Sprint(name, floored), func(t *testing.T) {
 				t.Parallel()
 				s := migrated(t)
 				fill(t, s, addContracts, addChain)
 				_, err := finishFirst(t.Context(), s)
 				require.NoError(t, err)
 				for _, id := range []int64{2, 3} {
-					h, err := s.FinishTurns(t.Context(), []*Finished{{
-						Fence: Fence{ID: id, Worker: 7, Claim: -id}, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour, Turn: Turn{Direct: true, Slot: slot},
-					}}, Taker{Worker: 7, Claim: -id - 1, Known: 1, Floored: floored})
+					end := like
+					end.Fence, end.State, end.Attempts, end.Kept = Fence{ID: id, Worker: 7, Claim: -id}, StateSucceeded, 1, 7*24*time.Hour
+					end.Turn.Direct = true
+					h, err := s.FinishTurns(t.Context(), []*Finished{&end}, Taker{Worker: 7, Claim: -id - 1, Known: 1, Floored: floored})
 					require.NoError(t, err)
 					require.Equal(t, []int64{id}, h.Ended)
 					require.Empty(t, h.Groups)
