@@ -41,7 +41,7 @@ type Client struct {
 	contracts contracts
 	// rawContracts serves EnqueueRaw.
 	rawContracts rawContracts
-	inserts      *groupcommit.Group[pendingInsert]
+	inserts      *groupcommit.Group[*pendingInsert]
 	results      *results
 	wakeups      *wakeups
 

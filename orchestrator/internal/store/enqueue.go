@@ -496,11 +496,11 @@ func (in jsonInserter) holders(ctx context.Context, tasks []NewTask) (Rows, func
 func scanInserted(rows Rows, n int) ([]Inserted, error) {
 	inserted := make([]Inserted, 0, n)
 	for rows.Next() {
-		var one Inserted
+		inserted = append(inserted, Inserted{})
+		one := &inserted[len(inserted)-1]
 		if err := rows.Scan(&one.ID, &one.EnqueuedAt); err != nil {
 			return nil, err
 		}
-		inserted = append(inserted, one)
 	}
 	slices.SortFunc(inserted, func(a, b Inserted) int { return int(a.ID - b.ID) })
 	return inserted, rows.Err()
