@@ -178,16 +178,23 @@ func (c *Client) flushInserts(batch []*pendingInsert) {
 	}
 }
 
+// flushed are the tasks of flushes, side by side as the store wants them; the
+// slices are used again.
+var flushed = sync.Pool{New: func() any { return new([]store.NewTask) }}
+
 func (c *Client) flushInsert(batch []*pendingInsert) {
 	ctx, cancel := context.WithTimeout(context.Background(), insertTimeout)
 	defer cancel()
-	tasks := make([]store.NewTask, len(batch))
-	for i, one := range batch {
-		tasks[i] = one.task[0]
+	tasks := flushed.Get().(*[]store.NewTask)
+	for _, one := range batch {
+		*tasks = append(*tasks, one.task[0])
 	}
-	rows, err := c.store.Insert(ctx, tasks)
-	if err == nil && len(rows) != len(tasks) {
-		err = fmt.Errorf("%d rows stored of %d", len(rows), len(tasks))
+	rows, err := c.store.Insert(ctx, *tasks)
+	clear(*tasks) // let go of what they point to
+	*tasks = (*tasks)[:0]
+	flushed.Put(tasks)
+	if err == nil && len(rows) != len(batch) {
+		err = fmt.Errorf("%d rows stored of %d", len(rows), len(batch))
 	}
 	switch {
 	case err == nil:
