@@ -41,7 +41,7 @@ type Client struct {
 	contracts contracts
 	// rawContracts serves EnqueueRaw.
 	rawContracts rawContracts
-	inserts      *groupcommit.Group[pendingInsert]
+	inserts      *groupcommit.Group[*pendingInsert]
 	results      *results
 	wakeups      *wakeups
 
@@ -162,7 +162,7 @@ func NewClient(pool *pgxpool.Pool, config ...ClientConfig) (*Client, error) {
 	c.metrics, c.tracing = metrics, telemetry.NewTracing(cfg.TracerProvider, Version(),
 		telemetry.TracingConfig{RetriesInTrace: cfg.RetrySpans == RetriesInTrace, Baggage: cfg.PropagateBaggage})
 	c.gatherer = gathererOf(cfg.Gatherer, cfg.Registerer)
-	c.inserts = groupcommit.NewParallel(2, c.flushInserts) // one on its way while the other waits for the disk
+	c.inserts = groupcommit.NewPair(c.flushInserts) // one on its way while the other waits for the disk
 	c.results = newResults(c)
 	c.wakeups = newWakeups(c)
 	c.keyed = make(chan struct{}, max(1, pool.Config().MaxConns/2))

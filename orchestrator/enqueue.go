@@ -7,21 +7,28 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
-// pendingInsert is one task in the client's group commit, and whom to tell.
+// pendingInsert is one task on its way through the client's group commit, and
+// the answer, which is in row when done has been told. It comes from a pool and
+// goes back there when the task is stored; after an error a flush may still be
+// reading it.
 type pendingInsert struct {
-	task *store.NewTask
-	done chan<- inserted
+	task [1]store.NewTask
+	row  [1]store.Inserted
+	done chan error
 }
 
-type inserted struct {
-	store.Inserted
-	err error
+var pendingInserts = sync.Pool{New: func() any { return &pendingInsert{done: make(chan error, 1)} }}
+
+func (p *pendingInsert) release() {
+	*p = pendingInsert{done: p.done}
+	pendingInserts.Put(p)
 }
 
 // Enqueue implements [Enqueuer]: the batch is durable when it returns.
@@ -33,12 +40,25 @@ func (c *Client) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	tasks, err := newTasks(ctx, batch, c.contractID)
-	if err != nil {
+	if len(batch) > 1 {
+		return c.enqueue(ctx, batch, make([]store.NewTask, len(batch)), nil)
+	}
+	one := pendingInserts.Get().(*pendingInsert)
+	refs, err := c.enqueue(ctx, batch, one.task[:], one)
+	if err == nil {
+		one.release()
+	}
+	return refs, err
+}
+
+// enqueue fills in tasks from the batch and stores them. A single task waits in
+// one, which is nil for several.
+func (c *Client) enqueue(ctx context.Context, batch []Request, tasks []store.NewTask, one *pendingInsert) ([]TaskRef, error) {
+	if err := newTasks(ctx, batch, tasks, c.contractID); err != nil {
 		return nil, named(batch, err)
 	}
 	ctx, sent := c.send(ctx, tasks)
-	refs, err := c.insert(ctx, batch, tasks)
+	refs, err := c.insert(ctx, batch, tasks, one)
 	sent(refs, err)
 	if err != nil {
 		return nil, named(batch, err)
@@ -93,53 +113,50 @@ func (c *Client) countEnqueued(tasks []store.NewTask, refs []TaskRef) {
 }
 
 // insert stores the batch in the way that suits it.
-func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewTask) (refs []TaskRef, err error) {
-	accept := func(rows []store.Inserted) (err error) {
-		refs, err = c.refs(batch, rows)
-		return err
+func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewTask, one *pendingInsert) (_ []TaskRef, err error) {
+	if anyKey(tasks) {
+		return c.insertKeyed(ctx, batch, tasks)
 	}
-	switch {
-	case anyKey(tasks):
-		err = c.insertKeyed(ctx, tasks, accept)
-	case len(tasks) == 1:
-		err = c.insertOne(ctx, &tasks[0], accept)
-	default:
-		var rows []store.Inserted
-		if rows, err = c.store.Insert(ctx, tasks); err == nil {
-			err = accept(rows)
-		}
+	var rows []store.Inserted
+	if one != nil {
+		rows, err = c.insertOne(ctx, one)
+	} else {
+		rows, err = c.store.Insert(ctx, tasks)
 	}
-	return refs, err
+	if err != nil {
+		return nil, err
+	}
+	return c.refs(batch, rows)
 }
 
 // insertOne joins the group commit.
-func (c *Client) insertOne(ctx context.Context, task *store.NewTask, accept func([]store.Inserted) error) error {
-	done := make(chan inserted, 1)
-	c.inserts.Add(pendingInsert{task, done})
+func (c *Client) insertOne(ctx context.Context, one *pendingInsert) ([]store.Inserted, error) {
+	c.inserts.Add(one)
 	select {
-	case one := <-done:
-		if one.err != nil {
-			return one.err
-		}
-		return accept([]store.Inserted{one.Inserted})
+	case err := <-one.done:
+		return one.row[:], err
 	case <-ctx.Done():
-		return fmt.Errorf("outcome unknown: %w", endOf(ctx))
+		return nil, fmt.Errorf("outcome unknown: %w", endOf(ctx))
 	}
 }
 
 // insertKeyed stores a batch with idempotency keys, when its turn comes.
-func (c *Client) insertKeyed(ctx context.Context, tasks []store.NewTask, accept func([]store.Inserted) error) error {
+func (c *Client) insertKeyed(ctx context.Context, batch []Request, tasks []store.NewTask) (refs []TaskRef, err error) {
 	select {
 	case c.keyed <- struct{}{}:
 	case <-ctx.Done():
-		return endOf(ctx)
+		return nil, endOf(ctx)
 	}
 	defer func() { <-c.keyed }()
-	h, err := c.store.InsertKeyed(ctx, tasks, accept)
-	if err == nil {
-		c.wakeups.tell(lanesHandedOver(h))
+	h, err := c.store.InsertKeyed(ctx, tasks, func(rows []store.Inserted) (err error) {
+		refs, err = c.refs(batch, rows)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return err
+	c.wakeups.tell(lanesHandedOver(h))
+	return refs, nil
 }
 
 // insertTimeout bounds one flush of the group commit, which runs under a
@@ -149,11 +166,11 @@ const insertTimeout = 30 * time.Second
 // maxBatchBytes bounds the payloads of one INSERT.
 const maxBatchBytes = 16 << 20
 
-func (c *Client) flushInserts(batch []pendingInsert) {
+func (c *Client) flushInserts(batch []*pendingInsert) {
 	for len(batch) > 0 {
 		n, size := 0, 0
-		for n < len(batch) && (n == 0 || size+len(batch[n].task.Payload) <= maxBatchBytes) {
-			size += len(batch[n].task.Payload)
+		for n < len(batch) && (n == 0 || size+len(batch[n].task[0].Payload) <= maxBatchBytes) {
+			size += len(batch[n].task[0].Payload)
 			n++
 		}
 		c.flushInsert(batch[:n])
@@ -161,21 +178,29 @@ func (c *Client) flushInserts(batch []pendingInsert) {
 	}
 }
 
-func (c *Client) flushInsert(batch []pendingInsert) {
+// flushed are the tasks of flushes, side by side as the store wants them; the
+// slices are used again.
+var flushed = sync.Pool{New: func() any { return new([]store.NewTask) }}
+
+func (c *Client) flushInsert(batch []*pendingInsert) {
 	ctx, cancel := context.WithTimeout(context.Background(), insertTimeout)
 	defer cancel()
-	tasks := make([]store.NewTask, len(batch))
-	for i := range batch {
-		tasks[i] = *batch[i].task
+	tasks := flushed.Get().(*[]store.NewTask)
+	for _, one := range batch {
+		*tasks = append(*tasks, one.task[0])
 	}
-	rows, err := c.store.Insert(ctx, tasks)
-	if err == nil && len(rows) != len(tasks) {
-		err = fmt.Errorf("%d rows stored of %d", len(rows), len(tasks))
+	rows, err := c.store.Insert(ctx, *tasks)
+	clear(*tasks) // let go of what they point to
+	*tasks = (*tasks)[:0]
+	flushed.Put(tasks)
+	if err == nil && len(rows) != len(batch) {
+		err = fmt.Errorf("%d rows stored of %d", len(rows), len(batch))
 	}
 	switch {
 	case err == nil:
-		for i := range batch {
-			batch[i].done <- inserted{rows[i], nil}
+		for i, one := range batch {
+			one.row[0] = rows[i]
+			one.done <- nil
 		}
 	case store.RowFault(err) && len(batch) > 1:
 		// One of them has bad data: each gets its own answer.
@@ -183,8 +208,8 @@ func (c *Client) flushInsert(batch []pendingInsert) {
 			c.flushInsert(batch[i : i+1])
 		}
 	default:
-		for i := range batch {
-			batch[i].done <- inserted{err: err}
+		for _, one := range batch {
+			one.done <- err
 		}
 	}
 }
@@ -214,22 +239,21 @@ func (c *Client) refs(batch []Request, rows []store.Inserted) ([]TaskRef, error)
 }
 
 // newTasks resolves definitions and options into rows.
-func newTasks(ctx context.Context, batch []Request, contractID func(context.Context, *Definition) (int32, error)) ([]store.NewTask, error) {
-	tasks := make([]store.NewTask, len(batch))
+func newTasks(ctx context.Context, batch []Request, tasks []store.NewTask, contractID func(context.Context, *Definition) (int32, error)) error {
 	for i := range batch {
 		if err := newTask(&batch[i], &tasks[i]); err != nil {
 			if len(batch) > 1 {
 				err = fmt.Errorf("number %d, %s: %w", i, batch[i].Definition.Name, err)
 			}
-			return nil, err
+			return err
 		}
 		id, err := contractID(ctx, batch[i].Definition)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		tasks[i].Contract = id
 	}
-	return tasks, nil
+	return nil
 }
 
 func storedOnDuplicate(on OnDuplicate) store.OnDuplicate {

@@ -66,8 +66,8 @@ func (e *txEnqueuer) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, e
 	if e.err != nil || len(batch) == 0 {
 		return nil, e.err
 	}
-	tasks, err := newTasks(ctx, batch, e.contractID)
-	if err != nil {
+	tasks := make([]store.NewTask, len(batch))
+	if err := newTasks(ctx, batch, tasks, e.contractID); err != nil {
 		return nil, named(batch, err)
 	}
 	ctx, sent := e.client.send(ctx, tasks)

@@ -13,13 +13,15 @@ const maxPending = 20_000
 // Group is a queue of items with one flush at a time, or a few.
 type Group[T any] struct {
 	flush func([]T)
-	most  int // flushes at a time
+	most  int  // flushes at a time
+	even  bool // they are to be of the same size
 
 	mu       sync.Mutex
 	changed  sync.Cond // pending was taken, or a flusher ended
 	pending  []T
 	spare    []T // the slice of a flush before, to use again
 	flushing int // flushers that run
+	underWay int // items that they flush
 }
 
 // New returns a Group that hands batches to flush, one call at a time, in the
@@ -34,6 +36,17 @@ func NewParallel[T any](most int, flush func([]T)) *Group[T] {
 	return g
 }
 
+// NewPair is [NewParallel] with two flushes of about the same size, for items
+// whose producers wait for the flush and come back with another item. The second
+// flush begins when as many are pending as are in the first: otherwise one of
+// many and one of few would take turns for ever, which costs more than two
+// halves.
+func NewPair[T any](flush func([]T)) *Group[T] {
+	g := NewParallel(2, flush)
+	g.even = true
+	return g
+}
+
 // Add puts items into the next batch. It returns before they are flushed.
 func (g *Group[T]) Add(items ...T) {
 	g.mu.Lock()
@@ -41,7 +54,7 @@ func (g *Group[T]) Add(items ...T) {
 		g.changed.Wait()
 	}
 	g.pending = append(g.pending, items...)
-	if g.flushing < g.most {
+	if g.flushing < g.most && g.worthwhile() {
 		g.flushing++
 		go g.run()
 	}
@@ -57,14 +70,19 @@ func (g *Group[T]) Wait() {
 	g.mu.Unlock()
 }
 
+// worthwhile tells whether to flush now what is pending. Where it is not, the
+// end of the other flush makes it so.
+func (g *Group[T]) worthwhile() bool { return !g.even || len(g.pending) >= g.underWay }
+
 func (g *Group[T]) run() {
 	// Whoever made the first item is mostly one of several that are about to
 	// make one. A new goroutine would run before them, and flush that item alone.
 	runtime.Gosched()
 	g.mu.Lock()
-	for len(g.pending) > 0 {
+	for len(g.pending) > 0 && g.worthwhile() {
 		batch := g.pending
 		g.pending, g.spare = g.spare[:0], nil
+		g.underWay += len(batch)
 		g.changed.Broadcast()
 		g.mu.Unlock()
 
@@ -73,6 +91,7 @@ func (g *Group[T]) run() {
 
 		g.mu.Lock()
 		g.spare = batch
+		g.underWay -= len(batch)
 	}
 	g.flushing--
 	g.changed.Broadcast()

@@ -1,10 +1,10 @@
 package groupcommit_test
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -54,19 +54,52 @@ func TestAsManyFlushesAtATimeAsAskedFor(t *testing.T) {
 	g.Wait()
 }
 
+func TestASecondFlushIsAsLargeAsTheFirst(t *testing.T) {
+	t.Parallel()
+	begun, proceed := make(chan []int), make(chan struct{})
+	g := groupcommit.NewPair(func(batch []int) {
+		begun <- append([]int(nil), batch...)
+		<-proceed
+	})
+	g.Add(1, 2)
+	require.Equal(t, []int{1, 2}, <-begun)
+	g.Add(3)
+	select {
+	case batch := <-begun:
+		t.Errorf("%v is flushed beside a flush of two", batch)
+	case <-time.After(20 * time.Millisecond):
+	}
+	g.Add(4)
+	require.Equal(t, []int{3, 4}, <-begun)
+	g.Add(5)
+	proceed <- struct{}{} // one of them: five is still too few
+	proceed <- struct{}{}
+	require.Equal(t, []int{5}, <-begun)
+	close(proceed)
+	g.Wait()
+}
+
 func TestNothingIsLostOrDoneTwice(t *testing.T) {
 	t.Parallel()
-	for _, most := range []int{1, 2} {
-		t.Run(fmt.Sprint(most), func(t *testing.T) { t.Parallel(); nothingIsLost(t, most) })
+	for _, of := range []struct {
+		name string
+		most int
+		new  func(func([]int)) *groupcommit.Group[int]
+	}{
+		{"one", 1, groupcommit.New[int]},
+		{"parallel", 2, func(flush func([]int)) *groupcommit.Group[int] { return groupcommit.NewParallel(2, flush) }},
+		{"pair", 2, groupcommit.NewPair[int]},
+	} {
+		t.Run(of.name, func(t *testing.T) { t.Parallel(); nothingIsLost(t, of.most, of.new) })
 	}
 }
 
-func nothingIsLost(t *testing.T, most int) {
+func nothingIsLost(t *testing.T, most int, newGroup func(func([]int)) *groupcommit.Group[int]) {
 	t.Helper()
 	const producers, each = 16, 5000 // more than may be pending, so Add blocks
 	var seen [producers * each]atomic.Int32
 	var flushing atomic.Int32
-	g := groupcommit.NewParallel(most, func(batch []int) {
+	g := newGroup(func(batch []int) {
 		if n := flushing.Add(1); int(n) > most {
 			t.Errorf("%d flushes at a time", n)
 		}

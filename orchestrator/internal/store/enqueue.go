@@ -80,6 +80,16 @@ SELECT contract, ` + simpleState + `, priority, queue, sublane, nullif(group_key
 FROM (VALUES ($1::integer, $2::smallint, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text))
     AS x(contract, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)
 RETURNING id, enqueued_at`
+	// insertAlike is for simple tasks that differ in little more than their
+	// payload, as those that are enqueued at the same time mostly do: what they
+	// share is sent, and taken apart, once. The one row it returns has all ids, as
+	// each row costs something too.
+	insertAlike = `WITH inserted AS (
+    INSERT INTO orchestrator.tasks (contract, priority, queue, sublane, trace_parent, payload)
+    SELECT $1::integer, $2::smallint, $3::text, $4::text, nullif(trace_parent, ''), payload::json
+    FROM unnest($5::text[], $6::text[]) AS x(trace_parent, payload)
+    RETURNING id)
+SELECT now(), array_agg(id) FROM inserted`
 	// insertAndNotify also tells an idle worker of the lane $11 on channel $10: see
 	// notifyIdle.
 	insertAndNotify  = insertOne + `, (SELECT pg_notify($10, $11)::text FROM orchestrator.workers WHERE idle LIMIT 1)`
@@ -171,8 +181,11 @@ CROSS JOIN LATERAL (
 // Insert stores tasks without idempotency keys, all or none, durable when it
 // returns.
 func (s *Store) Insert(ctx context.Context, tasks []NewTask) ([]Inserted, error) {
-	if len(tasks) >= fewestCopied && !slices.ContainsFunc(tasks, func(t NewTask) bool { return !t.Simple() }) {
+	switch {
+	case len(tasks) >= fewestCopied && allSimple(tasks):
 		return s.copyIn(ctx, tasks)
+	case len(tasks) > 1 && allAlike(tasks):
+		return s.insertAlike(ctx, tasks)
 	}
 	statement, args := insertion(tasks)
 	rows, err := s.query(ctx, statement, args...)
@@ -181,6 +194,55 @@ func (s *Store) Insert(ctx context.Context, tasks []NewTask) ([]Inserted, error)
 	}
 	defer rows.Close()
 	return scanInserted(rows, len(tasks))
+}
+
+func allSimple(tasks []NewTask) bool {
+	for i := range tasks {
+		if !tasks[i].Simple() {
+			return false
+		}
+	}
+	return true
+}
+
+// allAlike tells whether insertAlike may insert tasks.
+func allAlike(tasks []NewTask) bool {
+	first := &tasks[0]
+	for i := range tasks {
+		t := &tasks[i]
+		if t.Contract != first.Contract || t.Priority != first.Priority || t.Queue != first.Queue || t.Sublane != first.Sublane ||
+			t.GroupKey != "" || t.LimitKey != "" || t.TraceState != "" || !t.Simple() {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Store) insertAlike(ctx context.Context, tasks []NewTask) ([]Inserted, error) {
+	texts := make([]string, 2*len(tasks))
+	traceParents, payloads := texts[:len(tasks)], texts[len(tasks):]
+	for i := range tasks {
+		traceParents[i], payloads[i] = tasks[i].TraceParent, tasks[i].Payload
+	}
+	t := &tasks[0]
+	var now time.Time
+	var ids []int64
+	row := s.queryRow(ctx, insertAlike, t.Contract, t.Priority, t.Queue, t.Sublane, traceParents, payloads)
+	if err := row.Scan(&now, &ids); err != nil {
+		return nil, err
+	}
+	return insertedAt(now, ids), nil
+}
+
+// insertedAt are tasks that were inserted together. Ids come from one sequence
+// in the order of the input, so sorting them restores that order.
+func insertedAt(now time.Time, ids []int64) []Inserted {
+	slices.Sort(ids)
+	inserted := make([]Inserted, len(ids))
+	for i, id := range ids {
+		inserted[i] = Inserted{ID: id, EnqueuedAt: now}
+	}
+	return inserted
 }
 
 // fewestCopied is from how many tasks on COPY is worth its round trips: it puts
@@ -205,11 +267,7 @@ func (s *Store) copyIn(ctx context.Context, tasks []NewTask) ([]Inserted, error)
 	if err != nil {
 		return nil, err
 	}
-	inserted := make([]Inserted, len(ids))
-	for i, id := range ids {
-		inserted[i] = Inserted{ID: id, EnqueuedAt: now}
-	}
-	return inserted, nil
+	return insertedAt(now, ids), nil
 }
 
 // copiedColumns are those of the rows of copying; the others have defaults.
@@ -240,12 +298,10 @@ func textOrNull(text string) any {
 
 // insertion is the cheapest statement that inserts tasks without keys.
 func insertion(tasks []NewTask) (statement string, args []any) {
-	for i := range tasks {
-		if !tasks[i].Simple() {
-			return inputArrays + insertFrom, columns(tasks)[:plainColumns]
-		}
-	}
-	if len(tasks) == 1 {
+	switch {
+	case !allSimple(tasks):
+		return inputArrays + insertFrom, columns(tasks)[:plainColumns]
+	case len(tasks) == 1:
 		return insertOne, tasks[0].scalars()
 	}
 	return insertSimple, simpleColumns(tasks)
@@ -496,11 +552,11 @@ func (in jsonInserter) holders(ctx context.Context, tasks []NewTask) (Rows, func
 func scanInserted(rows Rows, n int) ([]Inserted, error) {
 	inserted := make([]Inserted, 0, n)
 	for rows.Next() {
-		var one Inserted
+		inserted = append(inserted, Inserted{})
+		one := &inserted[len(inserted)-1]
 		if err := rows.Scan(&one.ID, &one.EnqueuedAt); err != nil {
 			return nil, err
 		}
-		inserted = append(inserted, one)
 	}
 	slices.SortFunc(inserted, func(a, b Inserted) int { return int(a.ID - b.ID) })
 	return inserted, rows.Err()

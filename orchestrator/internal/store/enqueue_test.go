@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -76,16 +77,32 @@ func columnsOf(t *testing.T, s *Store, id int64) (columns []string) {
 // Ids grow in the order of a batch: groups go by them.
 func TestIDsGrowInTheOrderOfABatch(t *testing.T) {
 	t.Parallel()
-	s := migrated(t)
-	fill(t, s, addContracts)
-	tasks := make([]NewTask, 5000)
-	for i := range tasks {
-		tasks[i] = NewTask{Contract: 1, Type: "t", Queue: "q", Payload: fmt.Sprintf(`{"i": %d}`, i)}
+	for name, kind := range map[string]struct {
+		n    int
+		task func(i int) NewTask
+	}{
+		"copied": {5000, func(int) NewTask { return NewTask{} }},
+		"alike":  {fewestCopied - 1, func(int) NewTask { return NewTask{} }},
+		"simple": {fewestCopied - 1, func(i int) NewTask { return NewTask{Priority: int16(i % 3)} }},
+		"timed":  {fewestCopied - 1, func(i int) NewTask { return NewTask{Delay: int64(i % 3)} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := migrated(t)
+			fill(t, s, addContracts)
+			tasks := make([]NewTask, kind.n)
+			for i := range tasks {
+				tasks[i] = kind.task(i)
+				tasks[i].Contract, tasks[i].Type, tasks[i].Queue, tasks[i].Payload = 1, "t", "q", fmt.Sprintf(`{"i": %d}`, i)
+			}
+			rows, err := s.Insert(t.Context(), tasks)
+			require.NoError(t, err)
+			require.Len(t, rows, kind.n)
+			require.True(t, slices.IsSortedFunc(rows, func(a, b Inserted) int { return cmp.Compare(a.ID, b.ID) }))
+			var out int
+			require.NoError(t, s.pool.QueryRow(t.Context(), `
+				SELECT count(*) FROM (SELECT (payload ->> 'i')::int AS i, row_number() OVER (ORDER BY id) - 1 AS n FROM orchestrator.tasks) AS o WHERE i <> n`).Scan(&out))
+			require.Zero(t, out)
+		})
 	}
-	_, err := s.Insert(t.Context(), tasks)
-	require.NoError(t, err)
-	var out int
-	require.NoError(t, s.pool.QueryRow(t.Context(), `
-		SELECT count(*) FROM (SELECT (payload ->> 'i')::int AS i, row_number() OVER (ORDER BY id) - 1 AS n FROM orchestrator.tasks) AS o WHERE i <> n`).Scan(&out))
-	require.Zero(t, out)
 }

@@ -48,6 +48,7 @@ type Tracing struct {
 	unsampled atomic.Int64
 	contrary  atomic.Bool
 	enqueuer  atomic.Pointer[enqueuer] // of the attempt before
+	sending   atomic.Pointer[sending]  // of the enqueue before
 }
 
 // NewTracing returns nil for a nil provider.
@@ -69,6 +70,24 @@ func (t *Tracing) Send(ctx context.Context, taskTypeName, queue string, n int) (
 	if t == nil {
 		return ctx, nil, Carrier{}
 	}
+	s := t.sending.Load()
+	if s == nil || s.taskType != taskTypeName || s.queue != queue || s.n != n {
+		s = newSending(taskTypeName, queue, n)
+		t.sending.Store(s)
+	}
+	ctx, span := t.tracer.Start(ctx, s.name, s.options...)
+	return ctx, span, carry(span.SpanContext())
+}
+
+// sending is how the spans of alike enqueues start.
+type sending struct {
+	taskType, queue string
+	n               int
+	name            string
+	options         []trace.SpanStartOption
+}
+
+func newSending(taskTypeName, queue string, n int) *sending {
 	attributes := []attribute.KeyValue{
 		system, semconv.MessagingOperationTypeSend, semconv.MessagingOperationName("send"),
 	}
@@ -83,8 +102,8 @@ func (t *Tracing) Send(ctx context.Context, taskTypeName, queue string, n int) (
 	if n > 1 {
 		attributes = append(attributes, semconv.MessagingBatchMessageCount(n))
 	}
-	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attributes...))
-	return ctx, span, t.carry(ctx)
+	return &sending{taskTypeName, queue, n, name,
+		[]trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attributes...)}}
 }
 
 // maxBaggage is what the W3C asks of everybody to carry.
@@ -111,18 +130,29 @@ func (t *Tracing) WithBaggage(ctx context.Context, text string) context.Context 
 	return propagation.Baggage{}.Extract(ctx, propagation.MapCarrier{"baggage": text})
 }
 
-func (t *Tracing) carry(ctx context.Context) Carrier {
-	headers := propagation.MapCarrier{}
-	t.propagator.Inject(ctx, headers)
-	return Carrier{headers["traceparent"], headers["tracestate"]}
+// carry writes what OpenTelemetry's own propagator would, without its map.
+func carry(span trace.SpanContext) Carrier {
+	if !span.IsValid() {
+		return Carrier{}
+	}
+	traceID, spanID := span.TraceID(), span.SpanID()
+	flags := span.TraceFlags() & (trace.FlagsSampled | trace.FlagsRandom)
+	text := make([]byte, 0, version00)
+	text = hex.AppendEncode(append(text, "00-"...), traceID[:])
+	text = hex.AppendEncode(append(text, '-'), spanID[:])
+	text = hex.AppendEncode(append(text, '-'), []byte{byte(flags)})
+	return Carrier{string(text), span.TraceState().String()}
 }
+
+// version00 is the length of a traceparent of that version.
+const version00 = len("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 
 // EndSend ends the span of [Tracing.Send]; id is 0 for a batch.
 func (t *Tracing) EndSend(span trace.Span, id int64, err error) {
 	if t == nil {
 		return
 	}
-	if id != 0 {
+	if id != 0 && span.IsRecording() {
 		span.SetAttributes(semconv.MessagingMessageID(strconv.FormatInt(id, 10)))
 	}
 	if err != nil {
@@ -266,7 +296,6 @@ func (t *Tracing) extract(c Carrier) trace.SpanContext {
 	if c.Parent == "" {
 		return trace.SpanContext{}
 	}
-	const version00 = len("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	if c.State != "" || len(c.Parent) != version00 {
 		ctx := t.propagator.Extract(context.Background(), propagation.MapCarrier{"traceparent": c.Parent, "tracestate": c.State})
 		return trace.SpanContextFromContext(ctx)
@@ -332,7 +361,7 @@ func (t *Tracing) Traceparent(span trace.Span) string {
 	if t == nil || !span.SpanContext().IsSampled() {
 		return ""
 	}
-	return t.carry(trace.ContextWithSpan(context.Background(), span)).Parent
+	return carry(span.SpanContext()).Parent
 }
 
 // TraceID is the hexadecimal trace id of a sampled span, "" otherwise.

@@ -19,3 +19,13 @@ func BenchmarkProcess(b *testing.B) {
 		t.EndProcess(span, Succeeded, "", nil, nil)
 	}
 }
+
+// BenchmarkSend is an enqueue that is not sampled.
+func BenchmarkSend(b *testing.B) {
+	b.ReportAllocs()
+	t := NewTracing(sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())), "devel", TracingConfig{})
+	for b.Loop() {
+		_, span, _ := t.Send(context.Background(), "mail:welcome", "mail", 1)
+		t.EndSend(span, 4711, nil)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -26,6 +27,23 @@ func TestCarrierIsRead(t *testing.T) {
 	for _, bad := range []string{"", "x", "00-4bf92f3577b34da6a3ce929d0e0e473z-00f067aa0ba902b7-01",
 		"00-00000000000000000000000000000000-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"} {
 		require.False(t, tracing.extract(Carrier{Parent: bad}).IsValid(), bad)
+	}
+}
+
+// A context is written as OpenTelemetry's own propagator does.
+func TestCarrierIsWritten(t *testing.T) {
+	t.Parallel()
+	state, err := trace.ParseTraceState("vendor=1,other=2")
+	require.NoError(t, err)
+	for _, config := range []trace.SpanContextConfig{
+		{},
+		{TraceID: trace.TraceID{1, 15: 0xab}, SpanID: trace.SpanID{7: 0xcd}},
+		{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: 0xff, TraceState: state},
+	} {
+		span := trace.NewSpanContext(config)
+		want := propagation.MapCarrier{}
+		propagation.TraceContext{}.Inject(trace.ContextWithSpanContext(context.Background(), span), want)
+		require.Equal(t, Carrier{want["traceparent"], want["tracestate"]}, carry(span))
 	}
 }
 
