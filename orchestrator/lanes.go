@@ -227,7 +227,9 @@ func (ls *lanes) question(ctx context.Context, level int, everyQueue bool) (q st
 			continue
 		}
 		if l.Sublane == "" || level < everyPriorityLevel {
-			q.Named = append(q.Named, store.LaneKey(l))
+			if cur, known := ls.cursors[l]; !known || !cur.ready || !cur.RunAt.Before(q.Since) { // else claims will come to it
+				q.Named = append(q.Named, store.LaneKey(l))
+			}
 			continue
 		}
 		if l.Priority = 0; !slices.Contains(q.Every, store.LaneKey(l)) {

@@ -26,8 +26,14 @@ const samplePages = 5_000
 
 // exactLane is up to how many tasks of a lane, or of a queue's blocked or
 // throttled ones, are counted one by one in a table that is sampled, so that a
-// short queue beside a huge one is counted as what it is.
+// short queue beside a huge one is counted as what it is. Of more than ten lanes
+// it is fewer of each: all together take no longer than ten.
 const exactLane = 2_000
+
+// exactOf is up to how many of each of several are counted; $1 is exactLane.
+func exactOf(several string) string {
+	return `exact AS (SELECT least($1::bigint, 1 + 10 * $1::bigint / greatest(count(*), 1)) AS n FROM ` + several + `)`
+}
 
 // tableSizes also lists the queues that somebody declares or works, which are
 // there with zeros.
@@ -65,36 +71,38 @@ WITH RECURSIVE lanes AS (
         WHERE t.waits_for = 0 AND (t.queue, t.sublane, t.priority) > (lanes.queue, lanes.sublane, lanes.priority)
         ORDER BY t.queue, t.sublane, t.priority LIMIT 1) AS next)`
 
-// countLanes gives the ready tasks of each queue, and -1 for a queue that has a
-// lane of more than $1.
-const countLanes = waitingLanes + `
-SELECT lanes.queue, CASE WHEN max(ready.n) > $1 THEN -1 ELSE sum(ready.n)::bigint END
-FROM lanes CROSS JOIN LATERAL (
+// countLanes gives the ready tasks of each queue; when there are more, as a lane
+// was not counted to its end, those that were, below 0.
+var countLanes = waitingLanes + `,
+` + exactOf("lanes") + `
+SELECT lanes.queue, CASE WHEN max(ready.n) > exact.n THEN -1 ELSE 1 END * sum(ready.n)::bigint
+FROM exact CROSS JOIN lanes CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (
         SELECT FROM orchestrator.tasks t
         WHERE t.waits_for = 0 AND CASE WHEN t.state = 0 THEN true END
           AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority AND t.run_at <= now()
-        ORDER BY t.queue, t.sublane, t.priority, t.run_at, t.id LIMIT $1 + 1) AS capped) AS ready
-GROUP BY lanes.queue`
+        ORDER BY t.queue, t.sublane, t.priority, t.run_at, t.id LIMIT exact.n + 1) AS capped) AS ready
+GROUP BY lanes.queue, exact.n`
 
-// countArrivals gives the blocked (state 2) and throttled (state 3) tasks of
-// each queue, or -1 for more than $1. It steps from queue to queue through the
-// index tasks_arriving.
-const countArrivals = `
+// countArrivals does the same for the blocked (state 2) and throttled (state 3)
+// tasks of each queue. It steps from queue to queue through the index
+// tasks_arriving.
+var countArrivals = `
 WITH RECURSIVE lines AS (
     (SELECT t.queue, t.waits_for AS state FROM orchestrator.tasks t WHERE (t.waits_for IN (2, 3)) IS TRUE ORDER BY t.queue, t.waits_for LIMIT 1)
     UNION ALL
     SELECT next.queue, next.state FROM lines CROSS JOIN LATERAL (
         SELECT t.queue, t.waits_for AS state FROM orchestrator.tasks t
         WHERE (t.waits_for IN (2, 3)) IS TRUE AND (t.queue, t.waits_for) > (lines.queue, lines.state)
-        ORDER BY t.queue, t.waits_for LIMIT 1) AS next)
-SELECT lines.queue, lines.state, CASE WHEN due.n > $1 THEN -1 ELSE due.n END
-FROM lines CROSS JOIN LATERAL (
+        ORDER BY t.queue, t.waits_for LIMIT 1) AS next),
+` + exactOf("lines") + `
+SELECT lines.queue, lines.state, CASE WHEN due.n > exact.n THEN -due.n ELSE due.n END
+FROM exact CROSS JOIN lines CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (
         SELECT FROM orchestrator.tasks t
         WHERE (t.waits_for IN (2, 3)) IS TRUE AND t.queue = lines.queue AND t.waits_for = lines.state AND t.run_at <= now()
           AND CASE WHEN t.state = lines.state THEN true END
-        ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT $1 + 1) AS capped) AS due`
+        ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT exact.n + 1) AS capped) AS due`
 
 // Depth counts the tasks of all queues by state, those of declared queues that
 // are empty included. In tables of more than samplePages it estimates what is
@@ -248,12 +256,12 @@ func (s *Store) correctRunning(ctx context.Context, tx pgx.Tx, byQueue map[strin
 	return rows.Err()
 }
 
-// corrected is a count in place of an estimate; -1 counts more than exactLane.
+// corrected is a count in place of an estimate; one below 0 is of some of them.
 func corrected(estimate, counted int64) int64 {
 	if counted >= 0 {
 		return counted
 	}
-	return max(estimate, exactLane)
+	return max(estimate, -counted)
 }
 
 const oldestReady = waitingLanes + `

@@ -105,6 +105,28 @@ func TestDepthOfALargeTable(t *testing.T) {
 	require.InEpsilon(t, 15_000, byQueue["bulk"].Scheduled, .25)
 }
 
+// What is counted exactly does not grow with the number of lanes.
+func TestDepthOfManyLanes(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, `
+		INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at)
+		SELECT 1, 0, 'short', '{}'::json, now() FROM generate_series(1, 20) UNION ALL
+		SELECT 1, i % 200 - 100, 'long', '{}', now() FROM generate_series(1, 40000) AS i`)
+	rows, err := s.pool.Query(t.Context(), countLanes, exactLane)
+	require.NoError(t, err)
+	counted := map[string]int64{}
+	var queue string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&queue, &n}, func() error { counted[queue] = n; return nil })
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"short": 20, "long": -200 * (10*exactLane/201 + 2)}, counted)
+	depths, err := s.depth(t.Context(), 100)
+	require.NoError(t, err)
+	require.Equal(t, int64(20), sorted(depths)[1].Ready)
+	require.InEpsilon(t, 40_000, sorted(depths)[0].Ready, .3)
+}
+
 func TestOldestReady(t *testing.T) {
 	t.Parallel()
 	s := migrated(t)
