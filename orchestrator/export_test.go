@@ -30,5 +30,13 @@ func (w *Worker) AbandonAfter(d time.Duration) { w.abandonAfter = d }
 // Policy is what overrides the policy of a task type, as the worker knows it.
 func (w *Worker) Policy(taskType string) *Policy { return w.control.policy(taskType) }
 
+// Paused tells whether the worker knows that nothing of a queue and a task type
+// may start.
+func (w *Worker) Paused(queue, taskType string) bool {
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	return w.pool.settings.queues[queue].Paused || w.pool.settings.types[taskType].paused
+}
+
 // EveryQueueLevel is how seldom a busy worker looks at all priorities.
 var EveryQueueLevel = everyQueueLevel

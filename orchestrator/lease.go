@@ -62,9 +62,16 @@ func (l *lease) clock() time.Duration { return time.Since(l.began) }
 // is slow to notice.
 func (l *lease) safe() time.Duration { return l.w.config.WorkerTimeout * 9 / 10 }
 
-// start registers the first session.
+// registerTimeout bounds the registration of a worker that starts.
+const registerTimeout = 10 * time.Second
+
+// start registers the first session. It does not end with ctx: a registration
+// that is broken off may have happened, and would be shown as a worker until its
+// lease is over.
 func (l *lease) start(ctx, handlers context.Context) error {
 	l.parent = handlers
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registerTimeout)
+	defer cancel()
 	return l.register(ctx)
 }
 

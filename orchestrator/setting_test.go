@@ -79,14 +79,15 @@ func TestPauseAndResume(t *testing.T) {
 				}
 				_, err := client.Enqueue(t.Context(), batch)
 				require.NoError(t, err)
-				stop := startWorker(t, client, mux, config)
+				worker := orchestrator.NewWorker(client, mux, config)
+				stop := runWorker(t, worker)
 				<-enough
 				require.NoError(t, what.pause(people, t.Context(), what.target))
 				require.NoError(t, what.pauseAgain(people, t.Context(), what.target))
 				// Only what runs is left with the worker.
 				require.Eventually(t, func() bool {
 					n := begun.Load()
-					return count(t, client, "SELECT count(*) FROM orchestrator.tasks WHERE state = 1") == int(n-ran.Load()) && n == begun.Load()
+					return worker.Paused(what.paused.Queue.Name, what.paused.Name) && count(t, client, "SELECT count(*) FROM orchestrator.tasks WHERE state = 1") == int(n-ran.Load()) && n == begun.Load()
 				}, 30*time.Second, 2*time.Millisecond)
 				before := begun.Load()
 				require.Less(t, int(before), tasks)

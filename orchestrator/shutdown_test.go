@@ -3,6 +3,7 @@ package orchestrator_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,6 +35,26 @@ func TestShutdownLetsRunningTasksFinish(t *testing.T) {
 	got, err := result(t, ref)
 	require.NoError(t, err)
 	require.Equal(t, `"done"`, got)
+}
+
+// A worker that is stopped while it is told that it is registered leaves nothing
+// behind.
+func TestShutdownWhileRegistering(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		stopped := make(chan error, 1)
+		go func() {
+			stopped <- orchestrator.NewWorker(client, handle(echo, echoPayload), orchestrator.WorkerConfig{}).Run(ctx)
+		}()
+		for count(t, client, "SELECT count(*) FROM orchestrator.workers") == 0 {
+			runtime.Gosched()
+		}
+		cancel()
+		require.NoError(t, <-stopped)
+		require.Zero(t, count(t, client, "SELECT count(*) FROM orchestrator.workers"))
+	}
 }
 
 // eventually waits until query counts n.
