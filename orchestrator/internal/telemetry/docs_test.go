@@ -149,8 +149,8 @@ The leader looks at the oldest ready task of each queue, one index entry a lane,
 tasks by queue and state as often, but for at most a twentieth of its time. A table of up to 40 MB (some 200,000 tasks
 with small payloads) is read whole and the count is exact. Of a larger one as many pages are sampled and the counts
 scaled: what is a percent of all tasks or more comes out within some percent; what is rarer comes out rougher, and may be
-missed. What is ready in a queue of up to 2,000 tasks a lane, what of a queue is blocked or throttled when it is no more than
-2,000, what runs, and the oldest age are exact at any size.
+missed. What is ready in a queue of up to 2,000 tasks a lane (of more than ten lanes,
+20,000 in all), what of a queue is blocked or throttled when it is no more than 2,000, what runs, and the oldest age are exact at any size.
 
 ## Older names
 

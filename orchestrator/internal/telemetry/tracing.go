@@ -45,10 +45,10 @@ type Tracing struct {
 	propagator propagation.TraceContext
 	config     TracingConfig
 
-	unsampled atomic.Int64
-	contrary  atomic.Bool
-	enqueuer  atomic.Pointer[enqueuer] // of the attempt before
-	sending   atomic.Pointer[sending]  // of the enqueue before
+	children refusals                 // of attempts in the trace of an enqueue that is not sampled
+	roots    refusals                 // of those that begin a trace of their own
+	enqueuer atomic.Pointer[enqueuer] // of the attempt before
+	sending  atomic.Pointer[sending]  // of the enqueue before
 }
 
 // NewTracing returns nil for a nil provider.
@@ -228,11 +228,15 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 	// A parent is not linked to as well: Jaeger would take the link for all
 	// there is and lose the child.
 	child := created.IsValid() && (t.config.RetriesInTrace || a.first() && a.Delay <= ChildWithin)
+	offers := &t.roots
+	if child {
+		offers = &t.children
+	}
+	if created.IsValid() && !created.IsSampled() && (child || a.Previous == "") && offers.hopeless(child) {
+		return trace.ContextWithSpan(ctx, sender), sender
+	}
 	if child {
 		ctx = trace.ContextWithSpan(ctx, sender)
-		if t.hopeless(created) {
-			return ctx, sender
-		}
 	}
 	options := []trace.SpanStartOption{
 		trace.WithSpanKind(trace.SpanKindConsumer),
@@ -253,24 +257,38 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 		options = append(options, trace.WithNewRoot())
 	}
 	ctx, span := t.tracer.Start(ctx, "process "+a.Queue, options...)
-	if child && !created.IsSampled() && span.IsRecording() {
-		t.contrary.Store(true)
+	if created.IsValid() && !created.IsSampled() && span.IsRecording() {
+		offers.contrary.Store(true)
 	}
 	return ctx, span
 }
 
-// hopeless tells whether a child of created would not be sampled, so that its
-// span need not be made. Samplers follow the parent, as good as always, and a
-// span that is dropped costs a third of one that is kept. Whether this one does
-// is learnt from the spans of children that are made all the same: the first
-// thousand, and later a few. One that is sampled against its parent's
-// will ends it.
-func (t *Tracing) hopeless(created trace.SpanContext) bool {
-	if created.IsSampled() || t.contrary.Load() {
+// refusals are the attempts of unsampled enqueues that a sampler did not take.
+type refusals struct {
+	times    atomic.Int64
+	contrary atomic.Bool // it has taken one
+}
+
+// So many refusals in a row show that a sampler follows the enqueue, as good as
+// all do with a child; with a root, that it takes next to none.
+const (
+	refusedChildren = 1_000
+	refusedRoots    = 10_000
+)
+
+// hopeless tells whether the next attempt would not be sampled either, so that
+// its span need not be made: one that is dropped costs a third of one that is
+// kept. After many refusals a few are offered all the same, and one that is
+// sampled ends it.
+func (r *refusals) hopeless(child bool) bool {
+	if r.contrary.Load() {
 		return false
 	}
-	n := t.unsampled.Add(1)
-	return n > 1000 && n%64 != 0
+	n, enough := r.times.Add(1), int64(refusedRoots)
+	if child {
+		enough = refusedChildren
+	}
+	return n > enough && n%64 != 0
 }
 
 // enqueuer is the span that enqueued tasks, as a remote one.

@@ -20,6 +20,18 @@ func BenchmarkProcess(b *testing.B) {
 	}
 }
 
+// BenchmarkProcessLate is an attempt that begins a trace of its own.
+func BenchmarkProcessLate(b *testing.B) {
+	b.ReportAllocs()
+	t := NewTracing(sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())), "devel", TracingConfig{})
+	a := Attempt{ID: 4711, Type: "mail:welcome", Queue: "mail", Number: 1, Delay: time.Hour,
+		Created: Carrier{Parent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"}}
+	for b.Loop() {
+		_, span := t.Process(context.Background(), a)
+		t.EndProcess(span, Succeeded, "", nil, nil)
+	}
+}
+
 // BenchmarkSend is an enqueue that is not sampled.
 func BenchmarkSend(b *testing.B) {
 	b.ReportAllocs()

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/propagation"
@@ -78,6 +79,33 @@ func TestSamplersThatFollowTheParentAreSpared(t *testing.T) {
 
 	own := NewTracing(sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysSample())), "devel", TracingConfig{})
 	require.Equal(t, 10_000, process(own, 10_000))
+}
+
+// An attempt that comes late begins a trace of its own, which the sampler decides
+// on; one that takes nothing need not be asked each time.
+func TestSamplersThatTakeNoRootsAreSpared(t *testing.T) {
+	t.Parallel()
+	late := Attempt{Number: 1, Delay: time.Hour, Created: Carrier{Parent: unsampledParent}}
+	recorded := func(tracing *Tracing, n int) (recording int) {
+		for range n {
+			if _, span := tracing.Process(context.Background(), late); span.IsRecording() {
+				recording++
+			}
+		}
+		return recording
+	}
+	asked := &counted{Sampler: sdktrace.NeverSample()}
+	never := NewTracing(sdktrace.NewTracerProvider(sdktrace.WithSampler(asked)), "devel", TracingConfig{})
+	require.Zero(t, recorded(never, 100_000))
+	require.Less(t, asked.times, 12_000)
+	after := late
+	after.Number, after.Previous = 2, unsampledParent[:53]+"01"
+	times := asked.times
+	never.Process(context.Background(), after)
+	require.Equal(t, times+1, asked.times, "the attempt before was sampled")
+
+	some := NewTracing(sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(.01)))), "devel", TracingConfig{})
+	require.InDelta(t, 1_000, recorded(some, 100_000), 200)
 }
 
 type counted struct {
