@@ -4,7 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -56,6 +56,11 @@ func TestAsManyFlushesAtATimeAsAskedFor(t *testing.T) {
 
 func TestASecondFlushIsAsLargeAsTheFirst(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, secondFlush)
+}
+
+func secondFlush(t *testing.T) {
+	t.Helper()
 	begun, proceed := make(chan []int), make(chan struct{})
 	g := groupcommit.NewPair(func(batch []int) {
 		begun <- append([]int(nil), batch...)
@@ -63,16 +68,22 @@ func TestASecondFlushIsAsLargeAsTheFirst(t *testing.T) {
 	})
 	g.Add(1, 2)
 	require.Equal(t, []int{1, 2}, <-begun)
-	g.Add(3)
-	select {
-	case batch := <-begun:
-		t.Errorf("%v is flushed beside a flush of two", batch)
-	case <-time.After(20 * time.Millisecond):
+	nothingBegins := func() {
+		t.Helper()
+		synctest.Wait() // until all goroutines wait for something
+		select {
+		case batch := <-begun:
+			t.Errorf("%v is flushed beside a flush of two", batch)
+		default:
+		}
 	}
+	g.Add(3)
+	nothingBegins()
 	g.Add(4)
 	require.Equal(t, []int{3, 4}, <-begun)
 	g.Add(5)
-	proceed <- struct{}{} // one of them: five is still too few
+	proceed <- struct{}{}
+	nothingBegins()
 	proceed <- struct{}{}
 	require.Equal(t, []int{5}, <-begun)
 	close(proceed)
