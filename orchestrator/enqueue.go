@@ -15,9 +15,9 @@ import (
 )
 
 // pendingInsert is one task on its way through the client's group commit, and
-// the answer, which is in row when done has been told. It comes from a pool and
-// goes back there when the task is stored; after an error a flush may still be
-// reading it.
+// the answer, which is in row when done has been told: arrays of one, because
+// everything else takes slices. It comes from a pool and goes back there when the
+// task is stored; after an error a flush may still be reading it.
 type pendingInsert struct {
 	task [1]store.NewTask
 	row  [1]store.Inserted

@@ -227,7 +227,7 @@ func (ls *lanes) question(ctx context.Context, level int, everyQueue bool) (q st
 			continue
 		}
 		if l.Sublane == "" || level < everyPriorityLevel {
-			if cur, known := ls.cursors[l]; !known || !cur.ready || !cur.RunAt.Before(q.Since) { // else claims will come to it
+			if !ls.comesTo(l, q.Since) {
 				q.Named = append(q.Named, store.LaneKey(l))
 			}
 			continue
@@ -237,6 +237,12 @@ func (ls *lanes) question(ctx context.Context, level int, everyQueue bool) (q st
 		}
 	}
 	return q, nil
+}
+
+// comesTo tells whether claims will come to whatever is in a lane since a time.
+func (ls *lanes) comesTo(l lane, since time.Time) bool {
+	cur, known := ls.cursors[l]
+	return known && cur.ready && cur.RunAt.Before(since)
 }
 
 // urgent is the highest priority of each queue that may have ready tasks.

@@ -135,8 +135,8 @@ RETURNING id`
 )
 
 // finishTurns is finish, and finishTurnsAlike finishAlike, for a batch in which
-// tasks have turns. finishTurnsAndSlots is for one in which some have slots, and, like finishHeld,
-// for one of which somebody keeps a row locked.
+// tasks have turns. finishTurnsAndSlots is for one in which some have slots,
+// and, like finishHeld, for one of which somebody keeps a row locked.
 const (
 	finishTurns      = finishTurnsOf + finishGone + whereFenceOfX + finishTurnsReturning + finishTurnsOver + handOverTurnsAtOnce + handedOver
 	finishTurnsAlike = `

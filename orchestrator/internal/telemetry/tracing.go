@@ -56,7 +56,7 @@ func NewTracing(p trace.TracerProvider, version string, config TracingConfig) *T
 	if p == nil {
 		return nil
 	}
-	return &Tracing{config: config, tracer: p.Tracer("github.com/task-orchestrator/task-orchestrator/orchestrator",
+	return &Tracing{children: refusals{enough: refusedChildren}, roots: refusals{enough: refusedRoots}, config: config, tracer: p.Tracer("github.com/task-orchestrator/task-orchestrator/orchestrator",
 		trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL))}
 }
 
@@ -232,7 +232,9 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 	if child {
 		offers = &t.children
 	}
-	if created.IsValid() && !created.IsSampled() && (child || a.Previous == "") && offers.hopeless(child) {
+	// A handler whose attempt has no span of its own sees the enqueuer's, which is
+	// not sampled: what it makes of that follows it.
+	if created.IsValid() && !created.IsSampled() && (child || a.Previous == "") && offers.hopeless() {
 		return trace.ContextWithSpan(ctx, sender), sender
 	}
 	if child {
@@ -265,6 +267,7 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 
 // refusals are the attempts of unsampled enqueues that a sampler did not take.
 type refusals struct {
+	enough   int64 // so many, and it need not be asked
 	times    atomic.Int64
 	contrary atomic.Bool // it has taken one
 }
@@ -277,18 +280,15 @@ const (
 )
 
 // hopeless tells whether the next attempt would not be sampled either, so that
-// its span need not be made: one that is dropped costs a third of one that is
-// kept. After many refusals a few are offered all the same, and one that is
-// sampled ends it.
-func (r *refusals) hopeless(child bool) bool {
+// its span need not be made: one that is dropped costs something too. After
+// enough refusals a few are offered all the same, and one that is sampled ends
+// it.
+func (r *refusals) hopeless() bool {
 	if r.contrary.Load() {
 		return false
 	}
-	n, enough := r.times.Add(1), int64(refusedRoots)
-	if child {
-		enough = refusedChildren
-	}
-	return n > enough && n%64 != 0
+	n := r.times.Add(1)
+	return n > r.enough && n%64 != 0
 }
 
 // enqueuer is the span that enqueued tasks, as a remote one.
