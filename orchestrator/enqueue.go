@@ -129,16 +129,35 @@ func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewT
 	return c.refs(batch, rows)
 }
 
-// insertOne joins the group commit.
-func (c *Client) insertOne(ctx context.Context, one *pendingInsert) ([]store.Inserted, error) {
+// insertOne joins the group commit, unless nobody else is in it.
+func (c *Client) insertOne(ctx context.Context, one *pendingInsert) (rows []store.Inserted, err error) {
+	if ctx.Err() != nil {
+		return nil, endOf(ctx)
+	}
+	if c.inserts.Alone(func() { rows, err = c.insertAlone(ctx, one.task[:]) }) {
+		return rows, err
+	}
 	c.inserts.Add(one)
 	select {
 	case err := <-one.done:
 		return one.row[:], err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("outcome unknown: %w", endOf(ctx))
+		return nil, outcomeUnknown(ctx)
 	}
 }
+
+func (c *Client) insertAlone(ctx context.Context, task []store.NewTask) ([]store.Inserted, error) {
+	bounded, cancel := context.WithTimeout(ctx, insertTimeout)
+	defer cancel()
+	rows, err := c.store.Insert(bounded, task)
+	if err != nil && ctx.Err() != nil && store.SQLState(err) == "" {
+		return nil, outcomeUnknown(ctx)
+	}
+	return rows, err
+}
+
+// outcomeUnknown says that ctx ended between question and answer.
+func outcomeUnknown(ctx context.Context) error { return fmt.Errorf("outcome unknown: %w", endOf(ctx)) }
 
 // insertKeyed stores a batch with idempotency keys, when its turn comes.
 func (c *Client) insertKeyed(ctx context.Context, batch []Request, tasks []store.NewTask) (refs []TaskRef, err error) {
@@ -159,8 +178,8 @@ func (c *Client) insertKeyed(ctx context.Context, batch []Request, tasks []store
 	return refs, nil
 }
 
-// insertTimeout bounds one flush of the group commit, which runs under a
-// context of its own: a caller that gives up must not fail the others.
+// insertTimeout bounds one flush of the group commit. One of several tasks runs
+// under a context of its own: a caller that gives up must not fail the others.
 const insertTimeout = 30 * time.Second
 
 // maxBatchBytes bounds the payloads of one INSERT.

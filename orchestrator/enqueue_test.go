@@ -269,11 +269,39 @@ func TestEnqueueSaysWhenTheOutcomeIsUnknown(t *testing.T) {
 	t.Parallel()
 	client := orchestratortest.Client(t)
 	require.NoError(t, tryEnqueue(t.Context(), client, echo, `{}`)) // the contract is stored
+	tx, err := client.DB().BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(t.Context(), "LOCK orchestrator.tasks")
+	require.NoError(t, err)
+
 	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error)
+	for waiting := range 2 { // one that is alone, and one that finds it under way
+		go func() { failed <- tryEnqueue(ctx, client, echo, `{}`) }()
+		require.Eventually(t, func() bool {
+			return count(t, client, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == waiting+1
+		}, 10*time.Second, time.Millisecond)
+	}
 	cancel()
+	for range 2 {
+		err := <-failed
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorContains(t, err, "outcome unknown")
+	}
+	require.NoError(t, tx.Rollback())
+}
+
+func TestEnqueueWithAnEndedContextStoresNothing(t *testing.T) {
+	t.Parallel()
+	client := orchestratortest.Client(t)
+	require.NoError(t, tryEnqueue(t.Context(), client, echo, `{}`)) // the contract is stored
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("no more"))
 	err := tryEnqueue(ctx, client, echo, `{}`)
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "outcome unknown")
+	require.ErrorContains(t, err, "no more")
+	require.NotContains(t, err.Error(), "outcome unknown")
+	require.Equal(t, 1, count(t, client, "SELECT count(*) FROM orchestrator.tasks"))
 }
 
 // A worker walks its lanes by run_at; what is said to have been due long ago

@@ -73,14 +73,17 @@ type wakeups struct {
 	workers map[*Worker]struct{}
 }
 
-// Where nobody is idle, tasks that come in quick succession are not each worth
-// a statement that finds it so again. Who becomes idle polls after firstPause.
-//
 // notifyTimeout bounds one NOTIFY; polling covers for one that fails.
 const notifyTimeout = 5 * time.Second
 
+// Where nobody is idle, tasks that come in quick succession are not each worth
+// a statement that finds it so again: the next one waits for firstPause, and
+// longer each time, up to longestSilence. Who becomes idle polls as it does.
+const longestSilence = 4 * firstPause
+
 func newWakeups(c *Client) *wakeups {
 	w := &wakeups{workers: map[*Worker]struct{}{}, closed: make(chan struct{})}
+	silence := firstPause
 	w.notify = groupcommit.New(func(lanes []lane) {
 		ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)
 		defer cancel()
@@ -98,9 +101,12 @@ func newWakeups(c *Client) *wakeups {
 			}
 			anyone = anyone || told
 		}
-		if !anyone {
-			waitFor(w.closed, firstPause)
+		if anyone {
+			silence = firstPause
+			return
 		}
+		waitFor(w.closed, silence)
+		silence = min(2*silence, longestSilence)
 	})
 	w.control = groupcommit.New(func([]struct{}) {
 		ctx, cancel := context.WithTimeout(context.Background(), notifyTimeout)

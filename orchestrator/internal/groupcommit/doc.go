@@ -4,7 +4,8 @@
 //
 //	Add ──► pending ──► flush (one at a time, or a few) ──► Add's next items ...
 //
-// A Group keeps a goroutine only while it has work.
+// A Group keeps a goroutine only while it has work, and none for an item that
+// its producer flushes itself: see [Group.Alone].
 //
 // Imports: the standard library.
 package groupcommit

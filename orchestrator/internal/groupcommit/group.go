@@ -61,6 +61,46 @@ func (g *Group[T]) Add(items ...T) {
 	g.mu.Unlock()
 }
 
+// Alone calls do in the place of a flush of one item, and returns true, if there
+// is nothing that the item could be flushed with; otherwise the item is one for
+// Add. It spares a lone producer the way to another goroutine and back.
+func (g *Group[T]) Alone(do func()) bool {
+	if !g.begin(0) {
+		return false
+	}
+	runtime.Gosched() // as in run
+	if !g.begin(1) {
+		return false
+	}
+	defer g.endAlone()
+	do()
+	return true
+}
+
+// begin begins a flush of n items that were never pending, and returns false
+// where others are pending or under way.
+func (g *Group[T]) begin(n int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.flushing > 0 || len(g.pending) > 0 {
+		return false
+	}
+	g.flushing, g.underWay = n, n
+	return true
+}
+
+func (g *Group[T]) endAlone() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.underWay--
+	if len(g.pending) > 0 && g.worthwhile() {
+		go g.run() // in the place that becomes free
+		return
+	}
+	g.flushing--
+	g.changed.Broadcast()
+}
+
 // Wait returns when everything added before has been flushed.
 func (g *Group[T]) Wait() {
 	g.mu.Lock()

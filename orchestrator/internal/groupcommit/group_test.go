@@ -90,6 +90,49 @@ func secondFlush(t *testing.T) {
 	g.Wait()
 }
 
+func TestAloneTakesThePlaceOfAFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, takePlace)
+}
+
+func takePlace(t *testing.T) {
+	t.Helper()
+	var batches [][]int
+	g := groupcommit.New(func(batch []int) { batches = append(batches, append([]int(nil), batch...)) })
+	require.True(t, g.Alone(func() {
+		require.False(t, g.Alone(func() { t.Error("two are not alone") }))
+		g.Add(1)
+		g.Add(2)
+		synctest.Wait()
+		require.Empty(t, batches, "flushed beside it")
+	}))
+	g.Wait()
+	require.Equal(t, [][]int{{1, 2}}, batches)
+	require.True(t, g.Alone(func() {}), "nothing is left")
+	require.Panics(t, func() { g.Alone(func() { panic("do") }) })
+	require.True(t, g.Alone(func() {}), "a panic leaves nothing behind")
+}
+
+func TestAPairFlushesBesideAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begun, proceed := make(chan []int), make(chan struct{})
+		g := groupcommit.NewPair(func(batch []int) {
+			begun <- append([]int(nil), batch...)
+			<-proceed
+		})
+		require.True(t, g.Alone(func() {
+			g.Add(1)
+			require.Equal(t, []int{1}, <-begun)
+			g.Add(2)
+			synctest.Wait() // two are as many as may be at a time
+		}))
+		require.Equal(t, []int{2}, <-begun)
+		close(proceed)
+		g.Wait()
+	})
+}
+
 func TestNothingIsLostOrDoneTwice(t *testing.T) {
 	t.Parallel()
 	for _, of := range []struct {
@@ -110,7 +153,7 @@ func nothingIsLost(t *testing.T, most int, newGroup func(func([]int)) *groupcomm
 	const producers, each = 16, 5000 // more than may be pending, so Add blocks
 	var seen [producers * each]atomic.Int32
 	var flushing atomic.Int32
-	g := newGroup(func(batch []int) {
+	flush := func(batch []int) {
 		if n := flushing.Add(1); int(n) > most {
 			t.Errorf("%d flushes at a time", n)
 		}
@@ -118,12 +161,15 @@ func nothingIsLost(t *testing.T, most int, newGroup func(func([]int)) *groupcomm
 			seen[n].Add(1)
 		}
 		flushing.Add(-1)
-	})
+	}
+	g := newGroup(flush)
 	var all sync.WaitGroup
 	for p := range producers {
 		all.Go(func() {
 			for i := range each {
-				g.Add(p*each + i)
+				if item := p*each + i; !g.Alone(func() { flush([]int{item}) }) {
+					g.Add(item)
+				}
 			}
 		})
 	}
