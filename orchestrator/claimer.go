@@ -41,8 +41,8 @@ type claimer struct {
 	passedOver bool
 }
 
-// An idle claimer polls soon at first, because a notification that was sent
-// just before it became idle may have missed it.
+// An idle claimer polls soon at first, because whoever enqueued just before it
+// became idle has not notified it.
 const (
 	firstPause   = 5 * time.Millisecond
 	failurePause = 200 * time.Millisecond // after a failed statement
@@ -144,12 +144,13 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		return awaitRoom, nil // what there is to claim is looked up when there is room
 	}
 	if !c.passedOver {
-		hinted, due := c.signals()
+		hinted, soon := c.signals()
+		soon = soon || c.pause <= longestSilence // idle since a moment ago: clients may not have seen it
 		if c.again.Swap(false) {
 			c.lanes.again()
 			c.arrivals.again()
 		}
-		if err := c.lookAround(ctx, hinted, due); err != nil {
+		if err := c.lookAround(ctx, hinted, soon); err != nil {
 			return 0, err
 		}
 	}

@@ -34,8 +34,9 @@ func (p *pendingInsert) release() {
 // Enqueue implements [Enqueuer]: the batch is durable when it returns.
 //
 // Single tasks that are enqueued at the same time share one INSERT and one
-// commit. When ctx ends before the database has answered, the outcome is
-// unknown and the error says so; an idempotency key makes trying again safe.
+// commit. With a ctx that has ended nothing is stored. When it ends before the
+// database has answered, the outcome is unknown, and the error says so; an
+// idempotency key makes trying again safe.
 func (c *Client) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error) {
 	if len(batch) == 0 {
 		return nil, nil
@@ -117,11 +118,15 @@ func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewT
 	if anyKey(tasks) {
 		return c.insertKeyed(ctx, batch, tasks)
 	}
+	if ctx.Err() != nil {
+		return nil, endOf(ctx)
+	}
 	var rows []store.Inserted
 	if one != nil {
 		rows, err = c.insertOne(ctx, one)
 	} else {
 		rows, err = c.store.Insert(ctx, tasks)
+		err = certain(ctx, err)
 	}
 	if err != nil {
 		return nil, err
@@ -131,9 +136,6 @@ func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewT
 
 // insertOne joins the group commit, unless nobody else is in it.
 func (c *Client) insertOne(ctx context.Context, one *pendingInsert) (rows []store.Inserted, err error) {
-	if ctx.Err() != nil {
-		return nil, endOf(ctx)
-	}
 	if c.inserts.Alone(func() { rows, err = c.insertAlone(ctx, one.task[:]) }) {
 		return rows, err
 	}
@@ -147,16 +149,22 @@ func (c *Client) insertOne(ctx context.Context, one *pendingInsert) (rows []stor
 }
 
 func (c *Client) insertAlone(ctx context.Context, task []store.NewTask) ([]store.Inserted, error) {
-	bounded, cancel := context.WithTimeout(ctx, insertTimeout)
+	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
 	defer cancel()
-	rows, err := c.store.Insert(bounded, task)
-	if err != nil && ctx.Err() != nil && store.SQLState(err) == "" {
-		return nil, outcomeUnknown(ctx)
-	}
-	return rows, err
+	rows, err := c.store.Insert(ctx, task)
+	return rows, certain(ctx, err)
 }
 
-// outcomeUnknown says that ctx ended between question and answer.
+// certain says so where ctx has ended and the database has not answered.
+func certain(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil || store.SQLState(err) != "" || errors.Is(err, ErrDuplicate) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", outcomeUnknown(ctx), err)
+}
+
+// outcomeUnknown says that ctx ended before the answer came. The statement may
+// not even have been sent.
 func outcomeUnknown(ctx context.Context) error { return fmt.Errorf("outcome unknown: %w", endOf(ctx)) }
 
 // insertKeyed stores a batch with idempotency keys, when its turn comes.
@@ -172,14 +180,14 @@ func (c *Client) insertKeyed(ctx context.Context, batch []Request, tasks []store
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, certain(ctx, err)
 	}
 	c.wakeups.tell(lanesHandedOver(h))
 	return refs, nil
 }
 
-// insertTimeout bounds one flush of the group commit. One of several tasks runs
-// under a context of its own: a caller that gives up must not fail the others.
+// insertTimeout bounds one flush of the group commit. Its context is its own,
+// unless a task is stored alone: a caller that gives up must not fail the others.
 const insertTimeout = 30 * time.Second
 
 // maxBatchBytes bounds the payloads of one INSERT.

@@ -267,6 +267,25 @@ func TestConcurrentEnqueuesShareNothingButTheCommit(t *testing.T) {
 
 func TestEnqueueSaysWhenTheOutcomeIsUnknown(t *testing.T) {
 	t.Parallel()
+	task := orchestrator.Request{Definition: echo, Payload: []byte(`{}`)}
+	withKey := task
+	withKey.IdempotencyKey = "k"
+	for name, batches := range map[string][][]orchestrator.Request{
+		"alone":              {{task}},
+		"with one under way": {{task}, {task}},
+		"batch":              {{task, task}},
+		"idempotency key":    {{withKey}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			outcomeIsUnknown(t, batches)
+		})
+	}
+}
+
+// outcomeIsUnknown enqueues batches that the database does not answer.
+func outcomeIsUnknown(t *testing.T, batches [][]orchestrator.Request) {
+	t.Helper()
 	client := orchestratortest.Client(t)
 	require.NoError(t, tryEnqueue(t.Context(), client, echo, `{}`)) // the contract is stored
 	tx, err := client.DB().BeginTx(t.Context(), nil)
@@ -276,14 +295,17 @@ func TestEnqueueSaysWhenTheOutcomeIsUnknown(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error)
-	for waiting := range 2 { // one that is alone, and one that finds it under way
-		go func() { failed <- tryEnqueue(ctx, client, echo, `{}`) }()
+	for i, batch := range batches {
+		go func() {
+			_, err := client.Enqueue(ctx, batch)
+			failed <- err
+		}()
 		require.Eventually(t, func() bool {
-			return count(t, client, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == waiting+1
+			return count(t, client, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == i+1
 		}, 10*time.Second, time.Millisecond)
 	}
 	cancel()
-	for range 2 {
+	for range batches {
 		err := <-failed
 		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorContains(t, err, "outcome unknown")
@@ -301,7 +323,7 @@ func TestEnqueueWithAnEndedContextStoresNothing(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "no more")
 	require.NotContains(t, err.Error(), "outcome unknown")
-	require.Equal(t, 1, count(t, client, "SELECT count(*) FROM orchestrator.tasks"))
+	require.Equal(t, 1, count(t, client, live))
 }
 
 // A worker walks its lanes by run_at; what is said to have been due long ago

@@ -76,9 +76,9 @@ type wakeups struct {
 // notifyTimeout bounds one NOTIFY; polling covers for one that fails.
 const notifyTimeout = 5 * time.Second
 
-// Where nobody is idle, tasks that come in quick succession are not each worth
-// a statement that finds it so again: the next one waits for firstPause, and
-// longer each time, up to longestSilence. Who becomes idle polls as it does.
+// Where nobody is idle, tasks are not each worth a statement that finds it so
+// again: the next statement waits for firstPause, and longer each time, up to
+// longestSilence. For as long a worker that becomes idle looks by itself.
 const longestSilence = 4 * firstPause
 
 func newWakeups(c *Client) *wakeups {

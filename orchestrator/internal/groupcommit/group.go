@@ -22,6 +22,7 @@ type Group[T any] struct {
 	spare    []T // the slice of a flush before, to use again
 	flushing int // flushers that run
 	underWay int // items that they flush
+	asked    int // calls of Alone
 }
 
 // New returns a Group that hands batches to flush, one call at a time, in the
@@ -65,11 +66,20 @@ func (g *Group[T]) Add(items ...T) {
 // is nothing that the item could be flushed with; otherwise the item is one for
 // Add. It spares a lone producer the way to another goroutine and back.
 func (g *Group[T]) Alone(do func()) bool {
-	if !g.begin(0) {
+	g.mu.Lock()
+	g.asked++
+	asked, idle := g.asked, g.idle()
+	g.mu.Unlock()
+	if !idle {
 		return false
 	}
-	runtime.Gosched() // as in run
-	if !g.begin(1) {
+	runtime.Gosched() // for those that are about to make an item, as in run: they ask too
+	g.mu.Lock()
+	if idle = g.idle() && g.asked == asked; idle {
+		g.flushing, g.underWay = 1, 1
+	}
+	g.mu.Unlock()
+	if !idle {
 		return false
 	}
 	defer g.endAlone()
@@ -77,17 +87,7 @@ func (g *Group[T]) Alone(do func()) bool {
 	return true
 }
 
-// begin begins a flush of n items that were never pending, and returns false
-// where others are pending or under way.
-func (g *Group[T]) begin(n int) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.flushing > 0 || len(g.pending) > 0 {
-		return false
-	}
-	g.flushing, g.underWay = n, n
-	return true
-}
+func (g *Group[T]) idle() bool { return g.flushing == 0 && len(g.pending) == 0 }
 
 func (g *Group[T]) endAlone() {
 	g.mu.Lock()

@@ -124,10 +124,15 @@ func TestAPairFlushesBesideAlone(t *testing.T) {
 		require.True(t, g.Alone(func() {
 			g.Add(1)
 			require.Equal(t, []int{1}, <-begun)
-			g.Add(2)
-			synctest.Wait() // two are as many as may be at a time
+			g.Add(2, 3) // as many as are under way
+			synctest.Wait()
+			select {
+			case batch := <-begun:
+				t.Errorf("%v is a third flush", batch)
+			default: // two are as many as may be at a time
+			}
 		}))
-		require.Equal(t, []int{2}, <-begun)
+		require.Equal(t, []int{2, 3}, <-begun)
 		close(proceed)
 		g.Wait()
 	})

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -254,8 +255,14 @@ func scanInserted(rows Rows, n int) ([]Inserted, error) {
 			return nil, err
 		}
 	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if len(inserted) != n {
+		return nil, fmt.Errorf("%d rows stored of %d", len(inserted), n)
+	}
 	slices.SortFunc(inserted, func(a, b Inserted) int { return int(a.ID - b.ID) })
-	return inserted, rows.Err()
+	return inserted, nil
 }
 
 // scalars are the arguments of insertOne.

@@ -265,7 +265,7 @@ type arrayInserter struct {
 }
 
 func (in arrayInserter) run(ctx context.Context, statement string, args ...any) (Rows, func(), error) {
-	rows, err := in.tx.Query(ctx, in.text(statement), append([]any{in.mode}, args...)...) //nolint:sqlclosecheck // its caller closes it
+	rows, err := in.tx.Query(ctx, in.text(statement), append([]any{in.mode}, args...)...)
 	if err != nil {
 		return nil, nil, err
 	}

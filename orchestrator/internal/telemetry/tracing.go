@@ -233,7 +233,7 @@ func (t *Tracing) Process(ctx context.Context, a Attempt) (context.Context, trac
 		offers = &t.children
 	}
 	// A handler whose attempt has no span of its own sees the enqueuer's, which is
-	// not sampled: what it makes of that follows it.
+	// not sampled: a sampler that follows the parent takes none of its spans either.
 	if created.IsValid() && !created.IsSampled() && (child || a.Previous == "") && offers.hopeless() {
 		return trace.ContextWithSpan(ctx, sender), sender
 	}
