@@ -34,6 +34,7 @@ type claimer struct {
 	// The rest belongs to the goroutine of run.
 	full      int           // claims in a row that left tasks behind
 	pause     time.Duration // of polling
+	idleFrom  time.Time     // when it last became idle
 	uncertain []uncertainClaim
 	most      int // rows a claim may ask for, after one that took too long; 0 is any
 	// passedOver is set when lanes got nothing because others had all the
@@ -145,7 +146,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	}
 	if !c.passedOver {
 		hinted, soon := c.signals()
-		soon = soon || c.pause <= longestSilence // idle since a moment ago: clients may not have seen it
+		soon = soon || c.idleSinceAMoment()
 		if c.again.Swap(false) {
 			c.lanes.again()
 			c.arrivals.again()
@@ -377,9 +378,15 @@ func (c *claimer) idle(ctx context.Context) next {
 	c.full = 0
 	if !c.w.lease.idle.Load() {
 		c.w.lease.setIdle(ctx, true)
-		c.pause = firstPause
+		c.pause, c.idleFrom = firstPause, time.Now()
 	}
 	return awaitTasks
+}
+
+// idleSinceAMoment tells whether clients may not have seen yet that this worker
+// is idle: see longestSilence.
+func (c *claimer) idleSinceAMoment() bool {
+	return time.Since(c.idleFrom) <= longestSilence
 }
 
 // wait is how long to wait for a signal before the next turn.

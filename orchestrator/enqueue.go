@@ -155,7 +155,8 @@ func (c *Client) insertAlone(ctx context.Context, task []store.NewTask) ([]store
 	return rows, certain(ctx, err)
 }
 
-// certain says so where ctx has ended and the database has not answered.
+// certain returns err, and says that the outcome is unknown where ctx has ended
+// and the database has not answered.
 func certain(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || store.SQLState(err) != "" || errors.Is(err, ErrDuplicate) {
 		return err
