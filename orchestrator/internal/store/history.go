@@ -23,7 +23,13 @@ func (s *Store) AddHistoryDays(ctx context.Context, others ...time.Duration) err
 	for i, one := range others {
 		micros[i] = one.Microseconds()
 	}
-	_, err := s.exec(ctx, addHistoryDays, micros)
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, forAsLongAsItTakes); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, s.text(addHistoryDays), s.mode, micros)
+		return err
+	})
 	return wrap("make partitions of history", err)
 }
 

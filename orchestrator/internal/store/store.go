@@ -78,8 +78,8 @@ func (s *Store) inTx(ctx context.Context, do func(tx pgx.Tx) error) error {
 }
 
 // forAsLongAsItTakes comes before a statement that reads the whole table of
-// tasks, in its transaction: a statement_timeout that suits all others must not
-// keep it from ever ending. Its context bounds it.
+// tasks, or makes tables, in its transaction: a statement_timeout that suits all
+// others must not keep it from ever ending. Its context bounds it.
 const forAsLongAsItTakes = `SET LOCAL statement_timeout = 0`
 
 // Rows is what statements inside a caller's transaction return: the part of
