@@ -34,22 +34,26 @@ WITH seen AS MATERIALIZED (
     WHERE t.queue = $1 AND t.waits_for = 3 AND (t.waits_for IN (2, 3)) IS TRUE AND t.run_at <= now() AND (t.run_at, t.id) > ($2, $3)
     ORDER BY t.queue, t.waits_for, t.run_at, t.id LIMIT $4),
 wanted AS (
-    SELECT s.limit_key, count(*) AS n, max(l.total) AS total
+    SELECT s.limit_key AS key, count(*) AS n, max(l.total) AS total
     FROM seen s JOIN unnest($5::integer[], $6::smallint[]) AS l(contract, total) ON l.contract = s.contract
     GROUP BY s.limit_key),
-won AS (
-    INSERT INTO orchestrator.slots (key, slot)
-    SELECT w.limit_key, free.slot FROM wanted w CROSS JOIN LATERAL (
-        SELECT n::smallint AS slot FROM generate_series(1, w.total) AS n
-        WHERE NOT EXISTS (SELECT FROM orchestrator.slots s WHERE s.key = w.limit_key AND s.slot = n)
-        ORDER BY n LIMIT w.n) AS free
-    ORDER BY w.limit_key, free.slot
-    ON CONFLICT DO NOTHING
-    RETURNING key, slot)
+won AS (` + insertFreeSlots + `)
 SELECT coalesce(last.run_at, now()), coalesce(last.id, 0), (SELECT count(*) FROM seen),
     ARRAY(SELECT key FROM won ORDER BY key, slot), ARRAY(SELECT slot FROM won ORDER BY key, slot),
-    ARRAY(SELECT w.total FROM won JOIN wanted w ON w.limit_key = won.key ORDER BY won.key, won.slot)
+    ARRAY(SELECT w.total FROM won JOIN wanted w ON w.key = won.key ORDER BY won.key, won.slot)
 FROM (VALUES (1)) AS one LEFT JOIN (SELECT s.run_at, s.id FROM seen s ORDER BY s.run_at DESC, s.id DESC LIMIT 1) AS last ON true`
+
+// insertFreeSlots takes the first slots that are free, for each key in wanted n
+// of total at most.
+const insertFreeSlots = `
+INSERT INTO orchestrator.slots (key, slot)
+SELECT w.key, free.slot FROM wanted w CROSS JOIN LATERAL (
+    SELECT n::smallint AS slot FROM generate_series(1, w.total) AS n
+    WHERE NOT EXISTS (SELECT FROM orchestrator.slots s WHERE s.key = w.key AND s.slot = n)
+    ORDER BY n LIMIT w.n) AS free
+ORDER BY w.key, free.slot
+ON CONFLICT DO NOTHING
+RETURNING key, slot`
 
 // Arrivals is a place in the tasks of a queue that wait for their group's turn
 // or for a slot, from which a worker looks for more.

@@ -85,15 +85,7 @@ WITH wanted AS MATERIALIZED (
     SELECT l.key, l.total, (SELECT count(*) FROM (
         SELECT FROM orchestrator.tasks w WHERE w.limit_key = l.key AND w.waits_for = 3 AND w.run_at <= now()
         ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT l.total) AS waiting) AS n
-    FROM unnest($1::text[], $2::smallint[]) AS l(key, total))
-INSERT INTO orchestrator.slots (key, slot)
-SELECT w.key, free.slot FROM wanted w CROSS JOIN LATERAL (
-    SELECT n::smallint AS slot FROM generate_series(1, w.total) AS n
-    WHERE NOT EXISTS (SELECT FROM orchestrator.slots s WHERE s.key = w.key AND s.slot = n)
-    ORDER BY n LIMIT w.n) AS free
-ORDER BY w.key, free.slot
-ON CONFLICT DO NOTHING
-RETURNING key, slot`
+    FROM unnest($1::text[], $2::smallint[]) AS l(key, total))` + insertFreeSlots
 
 // Settle gives turns that no task has to whoever is next, and free slots to
 // tasks that wait for them: what the end of a task could not settle, because
