@@ -221,9 +221,6 @@ func (c *Client) flushInsert(batch []*pendingInsert) {
 	clear(*tasks) // let go of what they point to
 	*tasks = (*tasks)[:0]
 	flushed.Put(tasks)
-	if err == nil && len(rows) != len(batch) {
-		err = fmt.Errorf("%d rows stored of %d", len(rows), len(batch))
-	}
 	switch {
 	case err == nil:
 		for i, one := range batch {

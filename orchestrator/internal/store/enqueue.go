@@ -46,11 +46,15 @@ type Inserted struct {
 //
 // run_at is never in the past, whatever was asked for: workers walk lanes by
 // run_at, and look far behind their cursors only once in hours.
-const insertFrom = `
+const (
+	insertFrom = insertTimedInto + `id, ` + timedInput + `ORDER BY ord
+RETURNING id, enqueued_at`
+	insertTimedInto = `
 INSERT INTO orchestrator.tasks (
     id, run_at, scheduled_for, expires_at, deadline_at, timeout_ms, contract, state, priority, max_attempts, queue,
     sublane, group_key, limit_key, trace_parent, trace_state, payload, metadata)
-SELECT id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
+SELECT `
+	timedInput = `greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
     CASE WHEN deadline > 0 THEN due + deadline * interval '1 microsecond' END,
     nullif(timeout, 0), contract, CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END,
     priority, nullif(max_attempts, 0::smallint), queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
@@ -59,8 +63,8 @@ FROM (
     SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
         + delay * interval '1 microsecond' AS due
     FROM input) AS timed
-ORDER BY ord
-RETURNING id, enqueued_at`
+`
+)
 
 // insertSimple and insertOne are for tasks that say nothing of when and how
 // they run, which most do not: the columns of everything else have defaults,
@@ -167,7 +171,15 @@ func (s *Store) insertAlike(ctx context.Context, tasks []NewTask) ([]Inserted, e
 	if err := row.Scan(&now, &ids); err != nil {
 		return nil, err
 	}
-	return insertedAt(now, ids), nil
+	return insertedAt(now, ids), allStored(len(ids), len(tasks))
+}
+
+// allStored is nil, or says that the table has a trigger which leaves tasks out.
+func allStored(n, of int) error {
+	if n == of {
+		return nil
+	}
+	return fmt.Errorf("%d rows stored of %d", n, of)
 }
 
 // insertedAt are tasks that were inserted together. Ids come from one sequence
@@ -197,8 +209,11 @@ func (s *Store) copyIn(ctx context.Context, tasks []NewTask) ([]Inserted, error)
 			return err
 		}
 		slices.Sort(ids)
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{s.schema, "tasks"}, copiedColumns, copying(tasks, ids))
-		return err
+		n, err := tx.CopyFrom(ctx, pgx.Identifier{s.schema, "tasks"}, copiedColumns, copying(tasks, ids))
+		if err != nil {
+			return err
+		}
+		return allStored(int(n), len(tasks))
 	})
 	if err != nil {
 		return nil, err
@@ -258,11 +273,8 @@ func scanInserted(rows Rows, n int) ([]Inserted, error) {
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	if len(inserted) != n {
-		return nil, fmt.Errorf("%d rows stored of %d", len(inserted), n)
-	}
 	slices.SortFunc(inserted, func(a, b Inserted) int { return int(a.ID - b.ID) })
-	return inserted, nil
+	return inserted, allStored(len(inserted), n)
 }
 
 // scalars are the arguments of insertOne.

@@ -24,20 +24,7 @@ taken AS (
     ON CONFLICT (task_type, key) DO UPDATE
     SET task_id = EXCLUDED.task_id, expires_at = EXCLUDED.expires_at
     WHERE k.expires_at <= now()
-    RETURNING task_type, key, task_id)
-INSERT INTO orchestrator.tasks (
-    id, run_at, scheduled_for, expires_at, deadline_at, timeout_ms, contract, state, priority, max_attempts, queue,
-    sublane, group_key, limit_key, trace_parent, trace_state, payload, metadata)
-SELECT taken.task_id, greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
-    CASE WHEN deadline > 0 THEN due + deadline * interval '1 microsecond' END,
-    nullif(timeout, 0), contract, CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END,
-    priority, nullif(max_attempts, 0::smallint), queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
-    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
-FROM (
-    SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
-        + delay * interval '1 microsecond' AS due
-    FROM input) AS timed
-JOIN taken ON taken.task_type = timed.type AND taken.key = timed.key
+    RETURNING task_type, key, task_id)` + insertTimedInto + `taken.task_id, ` + timedInput + `JOIN taken ON taken.task_type = timed.type AND taken.key = timed.key
 RETURNING id, enqueued_at, (SELECT t.key FROM taken t WHERE t.task_id = id), (SELECT t.task_type FROM taken t WHERE t.task_id = id)`
 
 const inputKeyedArrays = `WITH input AS MATERIALIZED (
@@ -113,13 +100,18 @@ func (s *Store) InsertOneIn(ctx context.Context, tx Querier, task NewTask, lane 
 		return one, err
 	}
 	defer closeRows()
+	n := 0
 	for rows.Next() {
 		var notified *string
 		if err := rows.Scan(&one.ID, &one.EnqueuedAt, &notified); err != nil {
 			return one, err
 		}
+		n++
 	}
-	return one, rows.Err()
+	if err := rows.Err(); err != nil {
+		return one, err
+	}
+	return one, allStored(n, 1)
 }
 
 type taskKey struct{ taskType, key string }

@@ -106,3 +106,41 @@ func TestIDsGrowInTheOrderOfABatch(t *testing.T) {
 		})
 	}
 }
+
+// Whoever gave the table a trigger that leaves rows out is told, by every
+// statement.
+func TestTasksLeftOutAreAnError(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, addContracts, `
+		CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$`, `
+		CREATE TRIGGER leave_out BEFORE INSERT ON orchestrator.tasks FOR EACH ROW WHEN (NEW.priority = 7) EXECUTE FUNCTION leave_out()`)
+	db := stdlib.OpenDBFromPool(s.pool)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	task := NewTask{Contract: 1, Type: "t", Queue: "q", Priority: 7, Payload: "{}"}
+	timed := task
+	timed.Timeout = 1
+	other := task
+	other.Priority = 0
+	for name, tasks := range map[string][]NewTask{
+		"one":    {task},
+		"alike":  {task, task},
+		"simple": {task, other},
+		"timed":  {timed, timed},
+		"copied": slices.Repeat([]NewTask{task}, fewestCopied),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := s.Insert(t.Context(), tasks)
+			require.ErrorContains(t, err, fmt.Sprintf("rows stored of %d", len(tasks)))
+		})
+	}
+	t.Run("in a transaction", func(t *testing.T) {
+		t.Parallel()
+		tx, err := db.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		defer func() { _ = tx.Rollback() }()
+		_, err = s.InsertOneIn(t.Context(), s.OwnTx(tx), task, "q 0")
+		require.ErrorContains(t, err, "0 rows stored of 1")
+	})
+}
