@@ -242,10 +242,7 @@ WHERE t.id = ANY (ARRAY(
 // Without it the worker's own heartbeat would keep those rows for ever. It takes
 // as long as reading the table does.
 func (s *Store) Disown(ctx context.Context, worker, claim int64) (n int64, err error) {
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, forAsLongAsItTakes); err != nil {
-			return err
-		}
+	err = s.inLongTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, s.text(disown), worker, claim)
 		n = tag.RowsAffected()
 		return err

@@ -23,10 +23,7 @@ func (s *Store) AddHistoryDays(ctx context.Context, others ...time.Duration) err
 	for i, one := range others {
 		micros[i] = one.Microseconds()
 	}
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, forAsLongAsItTakes); err != nil {
-			return err
-		}
+	err := s.inLongTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, s.text(addHistoryDays), s.mode, micros)
 		return err
 	})

@@ -72,9 +72,14 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64,
 // process is frozen in the middle, because its locks keep others from their
 // work: a leader's from leading, an enqueuer's from its keys.
 func (s *Store) inTx(ctx context.Context, do func(tx pgx.Tx) error) error {
-	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{
-		BeginQuery: "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'",
-	}, do)
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, do)
+}
+
+const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'`
+
+// inLongTx is inTx forAsLongAsItTakes.
+func (s *Store) inLongTx(ctx context.Context, do func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin + "; " + forAsLongAsItTakes}, do)
 }
 
 // forAsLongAsItTakes comes before a statement that reads the whole table of
