@@ -56,8 +56,13 @@ func NewTracing(p trace.TracerProvider, version string, config TracingConfig) *T
 	if p == nil {
 		return nil
 	}
-	return &Tracing{children: refusals{enough: refusedChildren}, roots: refusals{enough: refusedRoots}, config: config, tracer: p.Tracer("github.com/task-orchestrator/task-orchestrator/orchestrator",
-		trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL))}
+	return &Tracing{
+		tracer: p.Tracer("github.com/task-orchestrator/task-orchestrator/orchestrator",
+			trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL)),
+		config:   config,
+		children: refusals{enough: refusedChildren},
+		roots:    refusals{enough: refusedRoots},
+	}
 }
 
 // Carrier is a span's context as it is stored with a task: the values of the
