@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,18 @@ func objects(t *testing.T, text string) (all []map[string]any) {
 	return all
 }
 
+var migrationNames = []string{
+	"20261121000001_queue", "20261122000001_flow", "20261122000002_claim", "20261122000003_handover", "20261122000004_lane_hash",
+}
+
+// aMigration repeats a line for each migration.
+func aMigration(line string) (lines string) {
+	for _, name := range migrationNames {
+		lines += fmt.Sprintf(line, name)
+	}
+	return lines
+}
+
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	_, tt := database(t)
@@ -29,15 +42,15 @@ func TestMigrate(t *testing.T) {
 
 	got := tt.run(t, "status")
 	require.Equal(t, exitFailure, got.status)
-	require.Equal(t, "orchestrator: the database lacks 4 migrations: run `orchestrator migrate up`\n", got.stderr)
+	require.Equal(t, fmt.Sprintf("orchestrator: the database lacks %d migrations: run `orchestrator migrate up`\n", len(migrationNames)), got.stderr)
 	got = tt.run(t, "migrate", "status")
 	require.Equal(t, exitFailure, got.status)
-	require.Equal(t, "MIGRATION                APPLIED\n20261121000001_queue     no\n20261122000001_flow      no\n20261122000002_claim     no\n20261122000003_handover  no\n", got.stdout)
+	require.Equal(t, "MIGRATION                 APPLIED\n"+aMigration("%-24s  no\n"), got.stdout)
 	require.Equal(t, "orchestrator: migrations are missing: run `orchestrator migrate up`\n", got.stderr)
 
-	require.Equal(t, "applied 20261121000001_queue\napplied 20261122000001_flow\napplied 20261122000002_claim\napplied 20261122000003_handover\n", tt.good(t, "migrate", "up"))
+	require.Equal(t, aMigration("applied %s\n"), tt.good(t, "migrate", "up"))
 	require.Equal(t, "nothing to apply: the database is up to date\n", tt.good(t, "migrate", "up"))
-	require.Equal(t, "MIGRATION  APPLIED\n20261121000001_queue  MOMENT UTC\n20261122000001_flow  MOMENT UTC\n20261122000002_claim  MOMENT UTC\n20261122000003_handover  MOMENT UTC\n", stable(tt.good(t, "migrate", "status")))
+	require.Equal(t, "MIGRATION  APPLIED\n"+aMigration("%s  MOMENT UTC\n"), stable(tt.good(t, "migrate", "status")))
 	list := objects(t, tt.good(t, "migrate", "status", "--json"))
 	require.Equal(t, "20261121000001_queue", list[0]["name"])
 	require.NotEmpty(t, list[0]["applied_at"])
@@ -53,7 +66,7 @@ func TestMigrate(t *testing.T) {
 	tt.stdin = "y\n"
 	got = tt.run(t, "migrate", "down")
 	require.Zero(t, got.status)
-	require.Equal(t, "took back 20261121000001_queue\ntook back 20261122000001_flow\ntook back 20261122000002_claim\ntook back 20261122000003_handover\n", got.stdout)
+	require.Equal(t, aMigration("took back %s\n"), got.stdout)
 	require.Equal(t, "nothing to take back\n", tt.good(t, "migrate", "down", "--yes"))
 
 	require.Contains(t, tt.good(t, "migrate", "sql"), "CREATE TABLE fresh.tasks (")

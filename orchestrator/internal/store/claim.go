@@ -72,9 +72,10 @@ type Claimed struct {
 // claim walks the index tasks_ready lane by lane. The lanes come in an array
 // WITH ORDINALITY and are probed by equality, so that rows which are scheduled
 // for later, at whatever priority, are never scanned. The outer LIMIT stops
-// the walk.
+// the walk. The index has a lane's queue and sublane as a hash, which two lanes
+// could share.
 //
-// CASE hides the state and the contracts from the planner, which would expect
+// CASE hides the state, the lane and the contracts from the planner, which would expect
 // that next to no row passes, and read and sort the whole lane to find it.
 //
 // What the UPDATE changes stands in no index, and pages have room for a second
@@ -85,14 +86,15 @@ type Claimed struct {
 // time even when nothing was claimed.
 const claim = `
 WITH lanes AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::bigint[], $6::integer[])
+    SELECT *, orchestrator.lane_hash(queue, sublane) AS hash
+    FROM unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::bigint[], $6::integer[])
     WITH ORDINALITY AS l(queue, sublane, priority, run_at, id, want, lane)),
 chosen AS MATERIALIZED (
     SELECT probe.id FROM lanes CROSS JOIN LATERAL (
         SELECT t.id FROM orchestrator.tasks t
-        WHERE t.waits_for = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority
+        WHERE t.waits_for = 0 AND orchestrator.lane_hash(t.queue, t.sublane) = lanes.hash AND t.priority = lanes.priority
           AND t.run_at <= now() AND (t.run_at, t.id) > (lanes.run_at, lanes.id)
-          AND CASE WHEN t.state = 0 AND t.contract <= $8 THEN t.contract <> ALL ($9::integer[]) END
+          AND CASE WHEN t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.contract <= $8 THEN t.contract <> ALL ($9::integer[]) END
         ORDER BY t.run_at, t.id LIMIT lanes.want
         FOR UPDATE SKIP LOCKED) AS probe
     LIMIT $7),
@@ -278,8 +280,9 @@ FROM (VALUES (1)) AS one LEFT JOIN (
         FROM unnest($3::text[], $4::text[], $5::smallint[]) AS named(queue, sublane, priority)) AS l
     CROSS JOIN LATERAL (
         SELECT t.run_at, t.id FROM orchestrator.tasks t
-        WHERE t.waits_for = 0 AND t.queue = l.queue AND t.sublane = l.sublane AND t.priority = l.priority AND t.run_at >= $6
-          AND CASE WHEN t.state = 0 AND t.contract <= $7 THEN t.contract <> ALL ($8::integer[]) END
+        WHERE t.waits_for = 0 AND orchestrator.lane_hash(t.queue, t.sublane) = orchestrator.lane_hash(l.queue, l.sublane)
+          AND t.priority = l.priority AND t.run_at >= $6
+          AND CASE WHEN t.state = 0 AND t.queue = l.queue AND t.sublane = l.sublane AND t.contract <= $7 THEN t.contract <> ALL ($8::integer[]) END
         ORDER BY t.run_at, t.id LIMIT 1) AS first) AS head ON true`
 
 // LaneHead is the first waiting task of a lane.
@@ -333,19 +336,23 @@ func laneColumns(lanes []LaneKey) (queues, sublanes []string, priorities []int16
 }
 
 // findSublanes steps from sublane to sublane of each queue through the index
-// tasks_ready.
+// tasks_ready, in which the hashes of a queue's lanes have their upper half in
+// common.
 const findSublanes = `
 WITH RECURSIVE found AS (
-    SELECT q.queue, first.sublane FROM unnest($1::text[]) AS q(queue) CROSS JOIN LATERAL (
-        SELECT t.sublane FROM orchestrator.tasks t
-        WHERE t.waits_for = 0 AND t.queue = q.queue AND t.sublane > ''
-        ORDER BY t.queue, t.sublane LIMIT 1) AS first
-    UNION ALL
-    SELECT found.queue, next.sublane FROM found CROSS JOIN LATERAL (
-        SELECT t.sublane FROM orchestrator.tasks t
-        WHERE t.waits_for = 0 AND t.queue = found.queue AND t.sublane > found.sublane
-        ORDER BY t.queue, t.sublane LIMIT 1) AS next)
-SELECT queue, sublane FROM found`
+    SELECT first.queue, first.sublane, first.hash
+    FROM (SELECT orchestrator.lane_hash(queue, '') >> 32 AS half FROM unnest($1::text[]) AS queue) AS q CROSS JOIN LATERAL (
+        SELECT t.queue, t.sublane, orchestrator.lane_hash(t.queue, t.sublane) AS hash FROM orchestrator.tasks t
+        WHERE t.waits_for = 0 AND orchestrator.lane_hash(t.queue, t.sublane) >= q.half << 32
+        ORDER BY orchestrator.lane_hash(t.queue, t.sublane) LIMIT 1) AS first
+    WHERE first.hash >> 32 = q.half
+    UNION
+    SELECT next.queue, next.sublane, next.hash FROM found CROSS JOIN LATERAL (
+        SELECT t.queue, t.sublane, orchestrator.lane_hash(t.queue, t.sublane) AS hash FROM orchestrator.tasks t
+        WHERE t.waits_for = 0 AND orchestrator.lane_hash(t.queue, t.sublane) > found.hash
+        ORDER BY orchestrator.lane_hash(t.queue, t.sublane) LIMIT 1) AS next
+    WHERE next.hash >> 32 = found.hash >> 32)
+SELECT queue, sublane FROM found WHERE queue = ANY ($1::text[]) AND sublane <> ''`
 
 // Sublanes returns the sublanes of queues in which tasks wait or run, without
 // their priorities.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -129,4 +130,44 @@ func TestRecoveryLooksForTasksAfterADeathOrInASweep(t *testing.T) {
 	fill(t, s, `UPDATE orchestrator.tasks SET state = 1, worker_id = 8, claim = 1`,
 		`INSERT INTO orchestrator.workers (id, lease, slots, pid, host, version, queues, heartbeat_at) VALUES (8, '1s', 1, 1, '', '', '{}', now() - interval '1 hour')`)
 	require.Equal(t, Recovery{Workers: []int64{8}, Swept: true, Back: 1}, recover(false))
+}
+
+// The index of lanes has queues and sublanes as hashes. Those that have one in
+// common are still lanes of their own.
+func TestLanesWithOneHashAreKeptApart(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	var one, other string
+	require.NoError(t, s.pool.QueryRow(t.Context(), `
+		SELECT min(name), max(name) FROM (SELECT 'q' || i AS name FROM generate_series(1, 500000) AS i) AS names
+		GROUP BY orchestrator.lane_hash(name, '') HAVING count(*) > 1 LIMIT 1`).Scan(&one, &other))
+	fill(t, s, addContracts, fmt.Sprintf(`
+		INSERT INTO orchestrator.tasks (id, contract, priority, queue, sublane, payload) VALUES
+			(1, 1, 0, '%[1]s', '', '{}'), (2, 1, 0, '%[2]s', '', '{}'), (3, 1, 0, '%[1]s', '', '{}'),
+			(4, 1, 0, '%[1]s', '%[1]s', '{}'), (5, 1, 0, '%[1]s', '%[2]s', '{}'), (6, 1, 0, '%[2]s', 'z', '{}')`, one, other))
+	sublanes, err := s.Sublanes(t.Context(), []string{one, other})
+	require.NoError(t, err)
+	require.Contains(t, sublanes, LaneKey{Queue: other, Sublane: "z"})
+	require.NotContains(t, sublanes, LaneKey{Queue: one, Sublane: "z"})
+	for key, want := range map[LaneKey][]int64{
+		{Queue: one}:                   {1, 3},
+		{Queue: other}:                 {2},
+		{Queue: one, Sublane: one}:     {4},
+		{Queue: one, Sublane: other}:   {5},
+		{Queue: other, Sublane: "z"}:   {6},
+		{Queue: other, Sublane: other}: nil,
+	} {
+		question := LaneQuestion{Every: []LaneKey{key}, Known: 1, Foreign: []int32{}}
+		heads, _, err := s.Lanes(t.Context(), question)
+		require.NoError(t, err)
+		require.Len(t, heads, min(1, len(want)), "%+v", key)
+		tasks, _, err := s.Claim(t.Context(), ClaimRequest{Lanes: []Lane{{LaneKey: key, Want: 10}}, Limit: 10, Worker: 7, Claim: 1, Known: 1, Foreign: []int32{}})
+		require.NoError(t, err)
+		var ids []int64
+		for _, task := range tasks {
+			require.Equal(t, key, task.LaneKey)
+			ids = append(ids, task.ID)
+		}
+		require.Equal(t, want, ids, "%+v", key)
+	}
 }

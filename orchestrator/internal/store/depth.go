@@ -61,15 +61,22 @@ SELECT h.key, sum(h.value::bigint)::bigint
 FROM orchestrator.workers w CROSS JOIN LATERAL jsonb_each_text(w.held) AS h
 WHERE w.heartbeat_at >= now() - w.lease GROUP BY h.key`
 
-// waitingLanes steps from lane to lane through the index tasks_ready.
+// waitingLanes steps from lane to lane through the index tasks_ready. Of two
+// queues with one hash, of which there are as good as never two, it may find one.
 const waitingLanes = `
 WITH RECURSIVE lanes AS (
-    (SELECT t.queue, t.sublane, t.priority FROM orchestrator.tasks t WHERE t.waits_for = 0 ORDER BY t.queue, t.sublane, t.priority LIMIT 1)
+    (SELECT t.queue, t.sublane, t.priority, orchestrator.lane_hash(t.queue, t.sublane) AS hash
+    FROM orchestrator.tasks t WHERE t.waits_for = 0
+    ORDER BY orchestrator.lane_hash(t.queue, t.sublane), t.priority LIMIT 1)
     UNION ALL
-    SELECT next.queue, next.sublane, next.priority FROM lanes CROSS JOIN LATERAL (
-        SELECT t.queue, t.sublane, t.priority FROM orchestrator.tasks t
-        WHERE t.waits_for = 0 AND (t.queue, t.sublane, t.priority) > (lanes.queue, lanes.sublane, lanes.priority)
-        ORDER BY t.queue, t.sublane, t.priority LIMIT 1) AS next)`
+    SELECT next.queue, next.sublane, next.priority, next.hash FROM lanes CROSS JOIN LATERAL (
+        SELECT t.queue, t.sublane, t.priority, orchestrator.lane_hash(t.queue, t.sublane) AS hash FROM orchestrator.tasks t
+        WHERE t.waits_for = 0 AND (orchestrator.lane_hash(t.queue, t.sublane), t.priority) > (lanes.hash, lanes.priority)
+        ORDER BY orchestrator.lane_hash(t.queue, t.sublane), t.priority LIMIT 1) AS next)`
+
+// readyInLane is the condition on the ready tasks of one of waitingLanes.
+const readyInLane = `t.waits_for = 0 AND CASE WHEN t.state = 0 AND t.queue = lanes.queue THEN t.sublane = lanes.sublane END
+          AND orchestrator.lane_hash(t.queue, t.sublane) = lanes.hash AND t.priority = lanes.priority AND t.run_at <= now()`
 
 // countLanes gives the ready tasks of each queue; when there are more, as a lane
 // was not counted to its end, those that were, below 0.
@@ -79,9 +86,8 @@ SELECT lanes.queue, CASE WHEN max(ready.n) > exact.n THEN -1 ELSE 1 END * sum(re
 FROM exact CROSS JOIN lanes CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (
         SELECT FROM orchestrator.tasks t
-        WHERE t.waits_for = 0 AND CASE WHEN t.state = 0 THEN true END
-          AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority AND t.run_at <= now()
-        ORDER BY t.queue, t.sublane, t.priority, t.run_at, t.id LIMIT exact.n + 1) AS capped) AS ready
+        WHERE ` + readyInLane + `
+        ORDER BY orchestrator.lane_hash(t.queue, t.sublane), t.priority, t.run_at, t.id LIMIT exact.n + 1) AS capped) AS ready
 GROUP BY lanes.queue, exact.n`
 
 // countArrivals does the same for the blocked (state 2) and throttled (state 3)
@@ -268,7 +274,7 @@ const oldestReady = waitingLanes + `
 SELECT lanes.queue, extract(epoch FROM max(now() - first.run_at))::float8
 FROM lanes CROSS JOIN LATERAL (
     SELECT t.run_at FROM orchestrator.tasks t
-    WHERE t.waits_for = 0 AND CASE WHEN t.state = 0 THEN true END AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.priority = lanes.priority AND t.run_at <= now()
+    WHERE ` + readyInLane + `
     ORDER BY t.run_at, t.id LIMIT 1) AS first
 GROUP BY lanes.queue`
 

@@ -103,10 +103,13 @@ type QueueRecord struct {
 // of types whose queue is declared.
 const knownQueues = `
 WITH RECURSIVE held AS (
-    (SELECT t.queue FROM orchestrator.tasks t WHERE t.waits_for = 0 ORDER BY t.queue LIMIT 1)
+    (SELECT t.queue, orchestrator.lane_hash(t.queue, t.sublane) AS hash FROM orchestrator.tasks t WHERE t.waits_for = 0
+    ORDER BY orchestrator.lane_hash(t.queue, t.sublane) LIMIT 1)
     UNION ALL
-    SELECT next.queue FROM held CROSS JOIN LATERAL (
-        SELECT t.queue FROM orchestrator.tasks t WHERE t.waits_for = 0 AND t.queue > held.queue ORDER BY t.queue LIMIT 1) AS next),
+    SELECT next.queue, next.hash FROM held CROSS JOIN LATERAL (
+        SELECT t.queue, orchestrator.lane_hash(t.queue, t.sublane) AS hash FROM orchestrator.tasks t
+        WHERE t.waits_for = 0 AND orchestrator.lane_hash(t.queue, t.sublane) > held.hash | 4294967295
+        ORDER BY orchestrator.lane_hash(t.queue, t.sublane) LIMIT 1) AS next),
 names AS (
     SELECT queue AS name FROM held
     UNION SELECT c.queue FROM orchestrator.task_contracts c
