@@ -24,7 +24,7 @@ func objects(t *testing.T, text string) (all []map[string]any) {
 }
 
 var migrationNames = []string{
-	"20261121000001_queue", "20261122000001_flow", "20261122000002_claim", "20261122000003_handover", "20261122000004_lane_hash",
+	"20261121000001_queue", "20261122000001_flow", "20261122000002_claim", "20261122000003_handover", "20261122000004_hashes",
 }
 
 // aMigration repeats a line for each migration.
@@ -45,7 +45,7 @@ func TestMigrate(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("orchestrator: the database lacks %d migrations: run `orchestrator migrate up`\n", len(migrationNames)), got.stderr)
 	got = tt.run(t, "migrate", "status")
 	require.Equal(t, exitFailure, got.status)
-	require.Equal(t, "MIGRATION                 APPLIED\n"+aMigration("%-24s  no\n"), got.stdout)
+	require.Equal(t, "MIGRATION                APPLIED\n"+aMigration("%-23s  no\n"), got.stdout)
 	require.Equal(t, "orchestrator: migrations are missing: run `orchestrator migrate up`\n", got.stderr)
 
 	require.Equal(t, aMigration("applied %s\n"), tt.good(t, "migrate", "up"))

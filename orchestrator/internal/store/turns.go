@@ -145,11 +145,11 @@ settled AS MATERIALIZED (
 
 	// headAbove and headLowest find the next task of the group of r.
 	headAbove = head + `
-        WHERE me.floored AND ` + waitsAfter + ` (r.group_key, 2::smallint, r.id)
-        ORDER BY w.group_key, w.waits_for, w.id LIMIT 1`
+        WHERE me.floored AND ` + waitsAfter + ` (orchestrator.group_hash(r.group_key), 2::smallint, r.id)
+        ORDER BY orchestrator.group_hash(w.group_key), w.waits_for, w.id LIMIT 1`
 	headLowest = head + `
-        WHERE above.id IS NULL AND ` + waitsAfter + ` (r.group_key, 2::smallint, 0)
-        ORDER BY w.group_key, w.waits_for, w.id LIMIT 1`
+        WHERE above.id IS NULL AND ` + waitsAfter + ` (orchestrator.group_hash(r.group_key), 2::smallint, 0)
+        ORDER BY orchestrator.group_hash(w.group_key), w.waits_for, w.id LIMIT 1`
 	head = `
         SELECT w.id, w.ctid AS version, w.limit_key IS NULL AND ` + takeable + ` AND r.direct AND w.queue = r.queue AND w.priority >= r.priority AS direct
         FROM orchestrator.tasks w`
@@ -172,11 +172,13 @@ settled AS MATERIALIZED (
 )
 
 // waitsAfter is true of a task w that waits for its group's turn and comes after
-// a place in tasks_grouped, which follows. An equality of group_key would make
+// a place in tasks_grouped, which follows. An equality of hashes would make
 // the order that of ids alone, and the planner walk the primary key, past the
-// tasks of all other groups. CASE hides the state from it, as in [claim].
-const waitsAfter = `w.group_key <= r.group_key AND w.waits_for = 2 AND CASE WHEN w.state = 2 THEN w.run_at <= now() END
-          AND (w.group_key, w.waits_for, w.id) >`
+// tasks of all other groups. CASE hides the state and the group from it, as in
+// [claim].
+const waitsAfter = `w.waits_for = 2 AND CASE WHEN w.state = 2 AND w.group_key = r.group_key THEN w.run_at <= now() END
+          AND orchestrator.group_hash(w.group_key) <= orchestrator.group_hash(r.group_key)
+          AND (orchestrator.group_hash(w.group_key), w.waits_for, w.id) >`
 
 // takeable tells whether a worker may run a task without asking further: it
 // knows the contract, the type has no lane of its own with a rate limit, and the
