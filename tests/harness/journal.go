@@ -46,9 +46,11 @@ CREATE TABLE public.journal (
 const writeEntry = `
 INSERT INTO public.journal (worker, what, task, type, key, number, early)
 SELECT $1, $2, $3, $4, $5, $6, $2 = 'start' AND (
-    EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.state IN (0, 1, 3) AND t.id <> $3)
-    OR EXISTS (SELECT FROM orchestrator.tasks t WHERE t.group_key = g.key AND t.state = 2 AND t.id < $3))
+    EXISTS (SELECT FROM orchestrator.tasks t WHERE ` + ofGroup + ` AND t.state IN (0, 1, 3) AND t.id <> $3)
+    OR EXISTS (SELECT FROM orchestrator.tasks t WHERE ` + ofGroup + ` AND t.state = 2 AND t.id < $3))
 FROM (VALUES ($4::text || '["' || $5::text || '"]')) AS g(key)`
+
+const ofGroup = `t.group_key = g.key AND orchestrator.group_hash(t.group_key) = orchestrator.group_hash(g.key)`
 
 // openJournal opens the journal for a worker process, under a name that no
 // other has.

@@ -75,8 +75,8 @@ type Claimed struct {
 // the walk. The index has a lane's queue and sublane as a hash, which two lanes
 // could share.
 //
-// CASE hides the state, the lane and the contracts from the planner, which would expect
-// that next to no row passes, and read and sort the whole lane to find it.
+// CASE hides the state, the lane and the contracts from the planner, which would
+// expect that next to no row passes, and read and sort the whole lane to find it.
 //
 // What the UPDATE changes stands in no index, and pages have room for a second
 // version of their rows (fillfactor): PostgreSQL updates the heap alone. The
@@ -337,22 +337,23 @@ func laneColumns(lanes []LaneKey) (queues, sublanes []string, priorities []int16
 
 // findSublanes steps from sublane to sublane of each queue through the index
 // tasks_ready, in which the hashes of a queue's lanes have their upper half in
-// common.
+// common, and the main lane is the first. Of lanes that share a hash it finds one
+// at a time: the other when that is empty.
 const findSublanes = `
 WITH RECURSIVE found AS (
     SELECT first.queue, first.sublane, first.hash
-    FROM (SELECT orchestrator.lane_hash(queue, '') >> 32 AS half FROM unnest($1::text[]) AS queue) AS q CROSS JOIN LATERAL (
+    FROM (SELECT orchestrator.lane_hash(queue, '') AS main FROM unnest($1::text[]) AS queue) AS q CROSS JOIN LATERAL (
         SELECT t.queue, t.sublane, orchestrator.lane_hash(t.queue, t.sublane) AS hash FROM orchestrator.tasks t
-        WHERE t.waits_for = 0 AND orchestrator.lane_hash(t.queue, t.sublane) >= q.half << 32
+        WHERE t.waits_for = 0 AND orchestrator.lane_hash(t.queue, t.sublane) > q.main
+          AND orchestrator.lane_hash(t.queue, t.sublane) <= q.main | 4294967295
         ORDER BY orchestrator.lane_hash(t.queue, t.sublane) LIMIT 1) AS first
-    WHERE first.hash >> 32 = q.half
     UNION
     SELECT next.queue, next.sublane, next.hash FROM found CROSS JOIN LATERAL (
         SELECT t.queue, t.sublane, orchestrator.lane_hash(t.queue, t.sublane) AS hash FROM orchestrator.tasks t
         WHERE t.waits_for = 0 AND orchestrator.lane_hash(t.queue, t.sublane) > found.hash
-        ORDER BY orchestrator.lane_hash(t.queue, t.sublane) LIMIT 1) AS next
-    WHERE next.hash >> 32 = found.hash >> 32)
-SELECT queue, sublane FROM found WHERE queue = ANY ($1::text[]) AND sublane <> ''`
+          AND orchestrator.lane_hash(t.queue, t.sublane) <= found.hash | 4294967295
+        ORDER BY orchestrator.lane_hash(t.queue, t.sublane) LIMIT 1) AS next)
+SELECT queue, sublane FROM found WHERE queue = ANY ($1::text[])`
 
 // Sublanes returns the sublanes of queues in which tasks wait or run, without
 // their priorities.

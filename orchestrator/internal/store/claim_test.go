@@ -171,3 +171,32 @@ func TestLanesWithOneHashAreKeptApart(t *testing.T) {
 		require.Equal(t, want, ids, "%+v", key)
 	}
 }
+
+// While a long transaction keeps dead entries in the index, looking for sublanes
+// must not walk over those of the main lane, or of other queues.
+func TestSublanesAreFoundPastDeadLanes(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, addContracts, `
+		INSERT INTO orchestrator.tasks (contract, priority, queue, payload)
+		SELECT 1, 0, CASE WHEN i % 2 = 0 THEN 'q' ELSE 'q' || i % 99 END, '{}' FROM generate_series(1, 40000) AS i`, `
+		INSERT INTO orchestrator.tasks (contract, priority, queue, sublane, payload) VALUES (1, 0, 'q', 'a', '{}'), (1, 0, 'q', 'b', '{}')`)
+	tx, err := s.pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
+	_, err = tx.Exec(t.Context(), `SELECT FROM orchestrator.tasks LIMIT 1`)
+	require.NoError(t, err)
+	fill(t, s, `DELETE FROM orchestrator.tasks WHERE sublane = ''`)
+
+	found, err := s.Sublanes(t.Context(), []string{"q"})
+	require.NoError(t, err)
+	require.ElementsMatch(t, []LaneKey{{Queue: "q", Sublane: "a"}, {Queue: "q", Sublane: "b"}}, found)
+	var plans []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	require.NoError(t, s.pool.QueryRow(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+findSublanes, []string{"q"}).Scan(&plans))
+	require.Less(t, plans[0].Plan.Hit+plans[0].Plan.Read, 50, "pages")
+}

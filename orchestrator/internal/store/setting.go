@@ -99,8 +99,8 @@ type QueueRecord struct {
 
 // knownQueues are those that are declared, worked, changed, or hold tasks. The
 // queues of tasks are stepped through in the index tasks_ready, so that one
-// of them is found in a probe each; tasks that wait for a turn or a slot are
-// of types whose queue is declared.
+// of them, or of several that share a hash, is found in a probe each; tasks that
+// wait for a turn or a slot are of types whose queue is declared.
 const knownQueues = `
 WITH RECURSIVE held AS (
     (SELECT t.queue, orchestrator.lane_hash(t.queue, t.sublane) AS hash FROM orchestrator.tasks t WHERE t.waits_for = 0

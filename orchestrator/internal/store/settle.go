@@ -74,13 +74,16 @@ const turnsWithoutTask = `
 SELECT g.key FROM unnest($1::text[]) AS g(key) WHERE ` + nobodyHasTurn
 
 // nobodyHasTurn is true of a group g. Who was handed the turn is mostly the
-// first of those that seem to wait. OFFSET 0 keeps the planner from a join, for
-// which it might read the whole table.
+// first of those that seem to wait: so it must be looked for in the order of the
+// index. OFFSET 0 keeps the planner from a join, CASE from a bitmap of the whole
+// group.
 const nobodyHasTurn = `
-    NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE ` + ofGroup + ` AND t.waits_for IN (0, 1, 3) OFFSET 0)
-    AND NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE ` + ofGroup + ` AND t.waits_for = 2 AND t.state = 1 OFFSET 0)`
+    NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE ` + ofGroup + ` AND t.waits_for IN (0, 1, 3)
+        AND CASE WHEN t.group_key = g.key THEN true END OFFSET 0)
+    AND NOT EXISTS (SELECT FROM orchestrator.tasks t WHERE ` + ofGroup + ` AND t.waits_for = 2
+        AND CASE WHEN t.state = 1 THEN t.group_key = g.key END OFFSET 0)`
 
-const ofGroup = `t.group_key = g.key AND orchestrator.group_hash(t.group_key) = orchestrator.group_hash(g.key)`
+const ofGroup = `orchestrator.group_hash(t.group_key) = orchestrator.group_hash(g.key)`
 
 // takeSlots takes what is free of limits for which tasks wait.
 const takeSlots = `

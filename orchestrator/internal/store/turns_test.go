@@ -25,6 +25,36 @@ func finishFirst(ctx context.Context, s *Store) (Handed, error) {
 	}}, Taker{Worker: 7, Claim: -2, Known: 1, Floored: true})
 }
 
+// The index of groups has their keys as hashes. Those that have one in common
+// are still groups of their own.
+func TestGroupsWithOneHashAreKeptApart(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, addContracts, addChain, `
+		CREATE OR REPLACE FUNCTION orchestrator.group_hash(group_key text) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+			SELECT hashtextextended(group_key, 0) & 0 $$`, // 0, but not to the planner
+		`DROP INDEX orchestrator.tasks_grouped`,
+		`CREATE INDEX tasks_grouped ON orchestrator.tasks (orchestrator.group_hash(group_key), waits_for, id) WHERE group_key IS NOT NULL`, `
+		INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, worker_id, claim, group_key)
+		VALUES (-2, 1, 0, 'q', '{}', 1, 7, 1, 'h'), (-1, 1, 0, 'q', '{}', 2, NULL, NULL, 'h')`,
+		`UPDATE orchestrator.tasks SET id = 9 WHERE id = 2`, // so that h's is between those of g
+		`UPDATE orchestrator.tasks SET id = 2 WHERE id = -1`,
+		`INSERT INTO orchestrator.groups VALUES ('h')`)
+	h, err := finishFirst(t.Context(), s)
+	require.NoError(t, err)
+	require.Equal(t, []int64{1}, h.Ended)
+	require.Len(t, h.Taken, 1)
+	require.Equal(t, int64(3), h.Taken[0].ID)
+	h, err = s.Settle(t.Context(), []string{"g", "h"}, nil, nil)
+	require.NoError(t, err)
+	require.Empty(t, h.Ready, "both have the turn")
+	fill(t, s, `DELETE FROM orchestrator.tasks WHERE id = -2`)
+	h, err = s.Settle(t.Context(), []string{"g", "h"}, nil, nil)
+	require.NoError(t, err)
+	require.Len(t, h.Ready, 1)
+	require.EqualValues(t, 0, queried[int16](t, s, `SELECT state FROM orchestrator.tasks WHERE id = 2`))
+}
+
 // Handing over must not write to any index: see the migration "handover".
 func TestHandOversUpdateTheHeapAlone(t *testing.T) {
 	t.Parallel()
