@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -88,6 +89,41 @@ func TestShortStatementTimeout(t *testing.T) {
 	db.AwaitDrained(t)
 	stop()
 	db.RequireEachDoneOnce(t, ids)
+}
+
+// A worker that starts while the server is too busy to answer in time, starts
+// when it is not.
+func TestWorkerStartsInSpiteOfStatementTimeouts(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"migrations", "task_contracts", "task_settings", "workers"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			url := orchestratortest.DB(t)
+			db := harness.Observe(t, url)
+			ids := harness.Enqueue(t, harness.Open(t, url), harness.Echo, 1)
+			tx, err := db.Pool.Begin(t.Context())
+			require.NoError(t, err)
+			defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+			_, err = tx.Exec(t.Context(), `LOCK TABLE `+table)
+			require.NoError(t, err)
+			worker := harness.Open(t, harness.WithOptions(t, url, "statement_timeout=50ms"))
+			stop := harness.StartWorker(t, worker, harness.Mux(harness.Returning, harness.Echo), harness.Brisk())
+			waits := map[time.Time]bool{}
+			harness.Await(t, "a second try", func() bool {
+				var since time.Time
+				if err := db.Pool.QueryRow(t.Context(), `
+					SELECT max(query_start) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+					HAVING count(*) > 0`).Scan(&since); err == nil {
+					waits[since] = true
+				}
+				return len(waits) > 1
+			})
+			require.NoError(t, tx.Rollback(t.Context()))
+			db.AwaitDrained(t)
+			stop()
+			db.RequireEachDoneOnce(t, ids)
+		})
+	}
 }
 
 // A row that somebody keeps locked does not hold up what else the worker ends.
