@@ -88,7 +88,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	defer server.close() // last: until then it tells that the worker is stopping
-	if err := patiently(ctx, func(ctx context.Context) error { return w.lease.start(ctx, handlers) }); err != nil {
+	if err := w.patiently(ctx, func(ctx context.Context) error { return w.lease.start(ctx, handlers) }); err != nil {
 		return unlessCancelled(ctx, err)
 	}
 	w.client.running.add(ctx, w)
@@ -139,10 +139,10 @@ func (w *Worker) prepare(ctx context.Context) error {
 	if w.logger = config.Logger; w.logger == nil {
 		w.logger = w.client.logger
 	}
-	if err := patiently(ctx, w.client.migrated); err != nil {
+	if err := w.patiently(ctx, w.client.migrated); err != nil {
 		return err
 	}
-	if err := patiently(ctx, func(ctx context.Context) (err error) {
+	if err := w.patiently(ctx, func(ctx context.Context) (err error) {
 		w.routes, err = newRouting(ctx, w.client, w.mux, config.Queues, w.logger, w.deliveries())
 		return err
 	}); err != nil {
@@ -159,7 +159,7 @@ func (w *Worker) prepare(ctx context.Context) error {
 	w.control = newControl(w)
 	w.claimer = newClaimer(w)
 	w.leaderWanted = make(chan struct{}, 1)
-	return patiently(ctx, w.control.load)
+	return w.patiently(ctx, w.control.load)
 }
 
 // startPatience is for how long a worker that starts repeats what the server has
@@ -168,12 +168,15 @@ const startPatience = 30 * time.Second
 
 // patiently repeats a step of the start for as long as the server ends it for
 // its statement_timeout: that it is busy now is no reason not to start.
-func patiently(ctx context.Context, step func(context.Context) error) error {
+func (w *Worker) patiently(ctx context.Context, step func(context.Context) error) error {
 	giveUp := time.Now().Add(startPatience)
-	for {
+	for tries := 1; ; tries++ {
 		err := step(ctx)
-		if !store.TookTooLong(err) || ctx.Err() != nil || time.Now().After(giveUp) {
+		if !store.CutShort(err) || ctx.Err() != nil || time.Now().After(giveUp) {
 			return err
+		}
+		if tries == 1 {
+			w.logger.Warn("the database is too busy to start; trying again", "for", startPatience, "error", err)
 		}
 	}
 }

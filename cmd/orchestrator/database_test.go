@@ -27,8 +27,8 @@ var migrationNames = []string{
 	"20261121000001_queue", "20261122000001_flow", "20261122000002_claim", "20261122000003_handover", "20261122000004_hashes",
 }
 
-// aMigration repeats a line for each migration.
-func aMigration(line string) (lines string) {
+// perMigration repeats a line with the name of each.
+func perMigration(line string) (lines string) {
 	for _, name := range migrationNames {
 		lines += fmt.Sprintf(line, name)
 	}
@@ -45,12 +45,12 @@ func TestMigrate(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("orchestrator: the database lacks %d migrations: run `orchestrator migrate up`\n", len(migrationNames)), got.stderr)
 	got = tt.run(t, "migrate", "status")
 	require.Equal(t, exitFailure, got.status)
-	require.Equal(t, "MIGRATION                APPLIED\n"+aMigration("%-23s  no\n"), got.stdout)
+	require.Equal(t, "MIGRATION                APPLIED\n"+perMigration("%-23s  no\n"), got.stdout)
 	require.Equal(t, "orchestrator: migrations are missing: run `orchestrator migrate up`\n", got.stderr)
 
-	require.Equal(t, aMigration("applied %s\n"), tt.good(t, "migrate", "up"))
+	require.Equal(t, perMigration("applied %s\n"), tt.good(t, "migrate", "up"))
 	require.Equal(t, "nothing to apply: the database is up to date\n", tt.good(t, "migrate", "up"))
-	require.Equal(t, "MIGRATION  APPLIED\n"+aMigration("%s  MOMENT UTC\n"), stable(tt.good(t, "migrate", "status")))
+	require.Equal(t, "MIGRATION  APPLIED\n"+perMigration("%s  MOMENT UTC\n"), stable(tt.good(t, "migrate", "status")))
 	list := objects(t, tt.good(t, "migrate", "status", "--json"))
 	require.Equal(t, "20261121000001_queue", list[0]["name"])
 	require.NotEmpty(t, list[0]["applied_at"])
@@ -66,7 +66,7 @@ func TestMigrate(t *testing.T) {
 	tt.stdin = "y\n"
 	got = tt.run(t, "migrate", "down")
 	require.Zero(t, got.status)
-	require.Equal(t, aMigration("took back %s\n"), got.stdout)
+	require.Equal(t, perMigration("took back %s\n"), got.stdout)
 	require.Equal(t, "nothing to take back\n", tt.good(t, "migrate", "down", "--yes"))
 
 	require.Contains(t, tt.good(t, "migrate", "sql"), "CREATE TABLE fresh.tasks (")

@@ -95,8 +95,10 @@ func TestShortStatementTimeout(t *testing.T) {
 // when it is not.
 func TestWorkerStartsInSpiteOfStatementTimeouts(t *testing.T) {
 	t.Parallel()
-	for _, table := range []string{"migrations", "task_contracts", "task_settings", "workers"} {
-		t.Run(table, func(t *testing.T) {
+	for step, lock := range map[string]string{
+		"migrated": "migrations", "routing": "task_contracts", "settings": "task_settings", "registration": "workers IN SHARE MODE",
+	} {
+		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			url := orchestratortest.DB(t)
 			db := harness.Observe(t, url)
@@ -104,7 +106,7 @@ func TestWorkerStartsInSpiteOfStatementTimeouts(t *testing.T) {
 			tx, err := db.Pool.Begin(t.Context())
 			require.NoError(t, err)
 			defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
-			_, err = tx.Exec(t.Context(), `LOCK TABLE `+table)
+			_, err = tx.Exec(t.Context(), `LOCK TABLE `+lock)
 			require.NoError(t, err)
 			worker := harness.Open(t, harness.WithOptions(t, url, "statement_timeout=50ms"))
 			stop := harness.StartWorker(t, worker, harness.Mux(harness.Returning, harness.Echo), harness.Brisk())

@@ -24,7 +24,8 @@ taken AS (
     ON CONFLICT (task_type, key) DO UPDATE
     SET task_id = EXCLUDED.task_id, expires_at = EXCLUDED.expires_at
     WHERE k.expires_at <= now()
-    RETURNING task_type, key, task_id)` + insertTimedInto + `taken.task_id, ` + timedInput + `JOIN taken ON taken.task_type = timed.type AND taken.key = timed.key
+    RETURNING task_type, key, task_id)` +
+	insertTimedInto + `taken.task_id, ` + timedInput + `JOIN taken ON taken.task_type = timed.type AND taken.key = timed.key
 RETURNING id, enqueued_at, (SELECT t.key FROM taken t WHERE t.task_id = id), (SELECT t.task_type FROM taken t WHERE t.task_id = id)`
 
 const inputKeyedArrays = `WITH input AS MATERIALIZED (

@@ -108,7 +108,7 @@ func TestIDsGrowInTheOrderOfABatch(t *testing.T) {
 }
 
 // Whoever gave the table a trigger that leaves rows out is told, by every
-// statement.
+// statement that inserts tasks without a key.
 func TestTasksLeftOutAreAnError(t *testing.T) {
 	t.Parallel()
 	s := migrated(t)

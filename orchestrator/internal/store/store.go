@@ -158,10 +158,14 @@ func RowFault(err error) bool {
 // long as lock_timeout lets it.
 const lockNotAvailable = "55P03"
 
+// CutShort tells whether the server has ended a statement before it was done,
+// mostly by statement_timeout: it may succeed when the server is less busy.
+func CutShort(err error) bool { return SQLState(err) == "57014" }
+
 // TookTooLong tells whether a statement was ended by statement_timeout or by
 // the deadline of its context, so that a smaller one may succeed.
 func TookTooLong(err error) bool {
-	return SQLState(err) == "57014" || errors.Is(err, context.DeadlineExceeded)
+	return CutShort(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
 func wrap(doing string, err error) error {
