@@ -55,17 +55,28 @@ func (c *Client) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error
 // enqueue fills in tasks from the batch and stores them. A single task waits in
 // one, which is nil for several.
 func (c *Client) enqueue(ctx context.Context, batch []Request, tasks []store.NewTask, one *pendingInsert) ([]TaskRef, error) {
+	ids := c.drawIDs(ctx, batch)
 	if err := newTasks(ctx, batch, tasks, c.contractID); err != nil {
 		return nil, named(batch, err)
 	}
 	ctx, sent := c.send(ctx, tasks)
-	refs, err := c.insert(ctx, batch, tasks, one)
+	refs, err := c.insert(ctx, batch, tasks, ids, one)
 	sent(refs, err)
 	if err != nil {
 		return nil, named(batch, err)
 	}
 	c.wakeups.enqueued(tasks)
 	return refs, nil
+}
+
+// drawIDs has the server draw the ids of a large batch while its tasks are
+// filled in, if their first is of the kind that needs them.
+func (c *Client) drawIDs(ctx context.Context, batch []Request) *store.IDs {
+	var first store.NewTask
+	if len(batch) < store.FewestCopied || newTask(&batch[0], &first) != nil || !first.Simple() || c.tracing.Baggage(ctx) != "" {
+		return nil
+	}
+	return c.store.DrawIDs(ctx, len(batch))
 }
 
 // send starts the span of an enqueue and notes its context in the tasks; sent
@@ -114,7 +125,7 @@ func (c *Client) countEnqueued(tasks []store.NewTask, refs []TaskRef) {
 }
 
 // insert stores the batch in the way that suits it.
-func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewTask, one *pendingInsert) (_ []TaskRef, err error) {
+func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewTask, ids *store.IDs, one *pendingInsert) (_ []TaskRef, err error) {
 	if anyKey(tasks) {
 		return c.insertKeyed(ctx, batch, tasks)
 	}
@@ -125,7 +136,7 @@ func (c *Client) insert(ctx context.Context, batch []Request, tasks []store.NewT
 	if one != nil {
 		rows, err = c.insertOne(ctx, one)
 	} else {
-		rows, err = c.store.Insert(ctx, tasks)
+		rows, err = c.store.InsertWith(ctx, tasks, ids)
 		err = certain(ctx, err)
 	}
 	if err != nil {
@@ -271,6 +282,10 @@ func newTasks(ctx context.Context, batch []Request, tasks []store.NewTask, contr
 				err = fmt.Errorf("number %d, %s: %w", i, batch[i].Definition.Name, err)
 			}
 			return err
+		}
+		if i > 0 && batch[i].Definition == batch[i-1].Definition {
+			tasks[i].Contract = tasks[i-1].Contract
+			continue
 		}
 		id, err := contractID(ctx, batch[i].Definition)
 		if err != nil {

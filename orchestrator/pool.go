@@ -205,10 +205,11 @@ func (p *pool) take() *job {
 	}
 	var best *slots
 	p.first = (p.first + 1) % len(p.ordered)
-	for i := range p.ordered {
-		s := p.ordered[(p.first+i)%len(p.ordered)]
-		if len(s.buffer) > 0 && s.running < s.limit() && (best == nil || s.buffer[0].Priority > best.buffer[0].Priority) {
-			best = s
+	for _, part := range [...][]*slots{p.ordered[p.first:], p.ordered[:p.first]} {
+		for _, s := range part {
+			if len(s.buffer) > 0 && s.running < s.limit() && (best == nil || s.buffer[0].Priority > best.buffer[0].Priority) {
+				best = s
+			}
 		}
 	}
 	if best == nil {

@@ -121,9 +121,16 @@ const inputArrays = `WITH input AS (
 // Insert stores tasks without idempotency keys, all or none, durable when it
 // returns.
 func (s *Store) Insert(ctx context.Context, tasks []NewTask) ([]Inserted, error) {
+	return s.InsertWith(ctx, tasks, nil)
+}
+
+// InsertWith is [Store.Insert] with as many ids as there are tasks, which it
+// uses only if all tasks are simple and there are FewestCopied of them; nil are
+// drawn then.
+func (s *Store) InsertWith(ctx context.Context, tasks []NewTask, ids *IDs) ([]Inserted, error) {
 	switch {
-	case len(tasks) >= fewestCopied && allSimple(tasks):
-		return s.copyIn(ctx, tasks)
+	case len(tasks) >= FewestCopied && allSimple(tasks):
+		return s.copyIn(ctx, tasks, ids)
 	case len(tasks) > 1 && allAlike(tasks):
 		return s.insertAlike(ctx, tasks)
 	}
@@ -193,32 +200,46 @@ func insertedAt(now time.Time, ids []int64) []Inserted {
 	return inserted
 }
 
-// fewestCopied is from how many tasks on COPY is worth its round trips: it puts
+// FewestCopied is from how many tasks on COPY is worth its round trips: it puts
 // rows into pages many at a time, with one log record for them.
-const fewestCopied = 500
+const FewestCopied = 500
+
+// IDs are ids of tasks, on their way from the server.
+type IDs struct {
+	drawn chan struct{} // closed when what follows is known
+	list  []int64
+	now   time.Time
+	err   error
+}
 
 const drawIDs = `SELECT now(), ARRAY(SELECT nextval('orchestrator.task_id') FROM generate_series(1, $1::integer))`
 
+// DrawIDs begins to draw n ids, for [Store.InsertWith], and does not wait. Ids
+// that no task gets are lost, which does no harm.
+func (s *Store) DrawIDs(ctx context.Context, n int) *IDs {
+	ids := &IDs{drawn: make(chan struct{})}
+	go func() {
+		defer close(ids.drawn)
+		ids.err = s.queryRow(ctx, drawIDs, n).Scan(&ids.now, &ids.list)
+		slices.Sort(ids.list)
+	}()
+	return ids
+}
+
 // copyIn stores simple tasks by COPY, which returns nothing: so ids are drawn
-// before.
-func (s *Store) copyIn(ctx context.Context, tasks []NewTask) ([]Inserted, error) {
-	var now time.Time
-	var ids []int64
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		if err := tx.QueryRow(ctx, s.text(drawIDs), s.mode, len(tasks)).Scan(&now, &ids); err != nil {
-			return err
-		}
-		slices.Sort(ids)
-		n, err := tx.CopyFrom(ctx, pgx.Identifier{s.schema, "tasks"}, copiedColumns, copying(tasks, ids))
-		if err != nil {
-			return err
-		}
-		return allStored(int(n), len(tasks))
-	})
+// before, and the time that is told is of then.
+func (s *Store) copyIn(ctx context.Context, tasks []NewTask, ids *IDs) ([]Inserted, error) {
+	if ids == nil {
+		ids = s.DrawIDs(ctx, len(tasks))
+	}
+	if <-ids.drawn; ids.err != nil {
+		return nil, ids.err
+	}
+	n, err := s.pool.CopyFrom(ctx, pgx.Identifier{s.schema, "tasks"}, copiedColumns, copying(tasks, ids.list))
 	if err != nil {
 		return nil, err
 	}
-	return insertedAt(now, ids), nil
+	return insertedAt(ids.now, ids.list), allStored(int(n), len(tasks))
 }
 
 // copiedColumns are those of the rows of copying; the others have defaults.

@@ -31,7 +31,7 @@ func TestEveryInsertStoresTheSame(t *testing.T) {
 			general.Timeout = 1 // makes it take the long way
 			want := stored(t, s, []NewTask{general})
 			want = slices.DeleteFunc(want, func(column string) bool { return column == "timeout_ms=1" })
-			for _, tasks := range [][]NewTask{{task}, {task, task}, slices.Repeat([]NewTask{task}, fewestCopied)} {
+			for _, tasks := range [][]NewTask{{task}, {task, task}, slices.Repeat([]NewTask{task}, FewestCopied)} {
 				require.Equal(t, want, stored(t, s, tasks), "%d tasks at a time", len(tasks))
 			}
 			tx, err := db.BeginTx(t.Context(), nil)
@@ -82,9 +82,10 @@ func TestIDsGrowInTheOrderOfABatch(t *testing.T) {
 		task func(i int) NewTask
 	}{
 		"copied": {5000, func(int) NewTask { return NewTask{} }},
-		"alike":  {fewestCopied - 1, func(int) NewTask { return NewTask{} }},
-		"simple": {fewestCopied - 1, func(i int) NewTask { return NewTask{Priority: int16(i % 3)} }},
-		"timed":  {fewestCopied - 1, func(i int) NewTask { return NewTask{Delay: int64(i % 3)} }},
+		"alike":  {FewestCopied - 1, func(int) NewTask { return NewTask{} }},
+		"simple": {FewestCopied - 1, func(i int) NewTask { return NewTask{Priority: int16(i % 3)} }},
+		"timed":  {FewestCopied - 1, func(i int) NewTask { return NewTask{Delay: int64(i % 3)} }},
+		"mixed":  {5000, func(i int) NewTask { return NewTask{Delay: int64(i % 2)} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,7 +96,7 @@ func TestIDsGrowInTheOrderOfABatch(t *testing.T) {
 				tasks[i] = kind.task(i)
 				tasks[i].Contract, tasks[i].Type, tasks[i].Queue, tasks[i].Payload = 1, "t", "q", fmt.Sprintf(`{"i": %d}`, i)
 			}
-			rows, err := s.Insert(t.Context(), tasks)
+			rows, err := s.InsertWith(t.Context(), tasks, s.DrawIDs(t.Context(), kind.n))
 			require.NoError(t, err)
 			require.Len(t, rows, kind.n)
 			require.True(t, slices.IsSortedFunc(rows, func(a, b Inserted) int { return cmp.Compare(a.ID, b.ID) }))
@@ -127,7 +128,7 @@ func TestTasksLeftOutAreAnError(t *testing.T) {
 		"alike":  {task, task},
 		"simple": {task, other},
 		"timed":  {timed, timed},
-		"copied": slices.Repeat([]NewTask{task}, fewestCopied),
+		"copied": slices.Repeat([]NewTask{task}, FewestCopied),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
