@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -73,7 +74,7 @@ func (c *Client) enqueue(ctx context.Context, batch []Request, tasks []store.New
 // filled in, if their first is of the kind that needs them.
 func (c *Client) drawIDs(ctx context.Context, batch []Request) *store.IDs {
 	var first store.NewTask
-	if len(batch) < store.FewestCopied || newTask(&batch[0], &first) != nil || !first.Simple() || c.tracing.Baggage(ctx) != "" {
+	if len(batch) < store.FewestCopied || newTask(&batch[0], "", &first) != nil || !first.Simple() || c.tracing.Baggage(ctx) != "" {
 		return nil
 	}
 	return c.store.DrawIDs(ctx, len(batch))
@@ -276,13 +277,16 @@ func (c *Client) refs(batch []Request, rows []store.Inserted) ([]TaskRef, error)
 
 // newTasks resolves definitions and options into rows.
 func newTasks(ctx context.Context, batch []Request, tasks []store.NewTask, contractID func(context.Context, *Definition) (int32, error)) error {
+	payloads := payloadsOf(batch)
 	for i := range batch {
-		if err := newTask(&batch[i], &tasks[i]); err != nil {
+		n := len(batch[i].Payload)
+		if err := newTask(&batch[i], payloads[:n], &tasks[i]); err != nil {
 			if len(batch) > 1 {
 				err = fmt.Errorf("number %d, %s: %w", i, batch[i].Definition.Name, err)
 			}
 			return err
 		}
+		payloads = payloads[n:]
 		if i > 0 && batch[i].Definition == batch[i-1].Definition {
 			tasks[i].Contract = tasks[i-1].Contract
 			continue
@@ -296,6 +300,20 @@ func newTasks(ctx context.Context, batch []Request, tasks []store.NewTask, contr
 	return nil
 }
 
+// payloadsOf is all payloads in one: an allocation instead of one a task.
+func payloadsOf(batch []Request) string {
+	size := 0
+	for i := range batch {
+		size += len(batch[i].Payload)
+	}
+	var all strings.Builder
+	all.Grow(size)
+	for i := range batch {
+		all.Write(batch[i].Payload)
+	}
+	return all.String()
+}
+
 func storedOnDuplicate(on OnDuplicate) store.OnDuplicate {
 	switch on {
 	case Replace:
@@ -306,15 +324,15 @@ func storedOnDuplicate(on OnDuplicate) store.OnDuplicate {
 	return store.KeepFirst // also for Reject, which is found out by the answer
 }
 
-// newTask fills in everything but the contract.
-func newTask(r *Request, t *store.NewTask) error {
+// newTask fills in everything but the contract. The payload is that of r.
+func newTask(r *Request, payload string, t *store.NewTask) error {
 	d, o := r.Definition, &r.overrides
 	if err := checkText(r.Payload); err != nil {
 		return err
 	}
 	*t = store.NewTask{
 		Type: d.Name, Queue: d.queueName(), Sublane: d.sublane(), Priority: int16(d.Priority), TTL: d.TTL.Microseconds(), Deadline: d.Deadline.Microseconds(),
-		Payload: string(r.Payload), Key: r.IdempotencyKey, Window: d.window(),
+		Payload: payload, Key: r.IdempotencyKey, Window: d.window(),
 		OnDuplicate: storedOnDuplicate(d.onDuplicate()),
 	}
 	if err := r.addTurns(t); err != nil {
@@ -353,8 +371,10 @@ func newTask(r *Request, t *store.NewTask) error {
 	if len(t.Key) > maxKeySize {
 		return fmt.Errorf("idempotency key of %d bytes: want at most %d", len(t.Key), maxKeySize)
 	}
-	if err := checkText([]byte(t.Key)); err != nil {
-		return fmt.Errorf("idempotency key: %w", err)
+	if t.Key != "" {
+		if err := checkText([]byte(t.Key)); err != nil {
+			return fmt.Errorf("idempotency key: %w", err)
+		}
 	}
 	return addMetadata(o.metadata, t)
 }

@@ -200,7 +200,7 @@ func (c *Client) scheduledTask(s *store.Schedule, stored store.Contract) (store.
 	r.IdempotencyKey = ""
 	r.Apply([]EnqueueOption{WithMetadata(map[string]string{metadataSchedule: s.Name})})
 	var task store.NewTask
-	if err := newTask(&r, &task); err != nil {
+	if err := newTask(&r, string(r.Payload), &task); err != nil {
 		return store.NewTask{}, err
 	}
 	task.Contract = s.Contract

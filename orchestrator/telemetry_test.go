@@ -152,20 +152,14 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP orchestrator_attempts_total Attempts by how they ended.
 # TYPE orchestrator_attempts_total counter
-orchestrator_attempts_total{outcome="cancelled",queue="default",type="test:echo"} 0
 orchestrator_attempts_total{outcome="dead",queue="default",type="test:echo"} 0
-orchestrator_attempts_total{outcome="expired",queue="default",type="test:echo"} 0
-orchestrator_attempts_total{outcome="lease_lost",queue="default",type="test:echo"} 0
-orchestrator_attempts_total{outcome="released",queue="default",type="test:echo"} 0
 orchestrator_attempts_total{outcome="retried",queue="default",type="test:echo"} 1
-orchestrator_attempts_total{outcome="snoozed",queue="default",type="test:echo"} 0
 orchestrator_attempts_total{outcome="succeeded",queue="default",type="test:echo"} 3
 # HELP orchestrator_tasks_enqueued_total Tasks taken into the queue.
 # TYPE orchestrator_tasks_enqueued_total counter
 orchestrator_tasks_enqueued_total{queue="default",type="test:echo"} 3
 # HELP orchestrator_tasks_finished_total Tasks that ended, by their last state.
 # TYPE orchestrator_tasks_finished_total counter
-orchestrator_tasks_finished_total{queue="default",state="cancelled",type="test:echo"} 0
 orchestrator_tasks_finished_total{queue="default",state="dead",type="test:echo"} 0
 orchestrator_tasks_finished_total{queue="default",state="expired",type="test:echo"} 0
 orchestrator_tasks_finished_total{queue="default",state="succeeded",type="test:echo"} 3

@@ -45,10 +45,10 @@ var (
 
 	attempts = Metric{Name: "attempts_total", Kind: Counter, Labels: []string{"type", "queue", "outcome"},
 		Help: "Attempts by how they ended.",
-		Says: "`outcome` is succeeded, retried, snoozed, cancelled, expired, dead, lease_lost or released (given back by a worker that stops). Retries are `outcome=\"retried\"`. An attempt that ended with its process is not here but in tasks_recovered_total."}
+		Says: "`outcome` is succeeded, retried, snoozed, cancelled, expired, dead, lease_lost or released (given back by a worker that stops). Retries are `outcome=\"retried\"`. Succeeded, retried and dead are there, with 0, from the first task of a type in a queue on, the others when they first count. An attempt that ended with its process is not here but in tasks_recovered_total."}
 	tasksFinished = Metric{Name: "tasks_finished_total", Kind: Counter, Labels: []string{"type", "queue", "state"},
 		Help: "Tasks that ended, by their last state.",
-		Says: "`state` is succeeded, cancelled, expired or dead. Counted once a task, when the database has accepted its end, whoever brought it about: a handler, a crash, or the leader that found it expired. Dead letters are `state=\"dead\"`."}
+		Says: "`state` is succeeded, cancelled, expired or dead. Counted once a task, when the database has accepted its end, whoever brought it about: a handler, a crash, or the leader that found it expired. Dead letters are `state=\"dead\"`. All but cancelled are there, with 0, from the first task of a type in a queue on."}
 	attemptDuration = Metric{Name: "attempt_duration_seconds", Kind: Histogram, Labels: []string{"type", "queue"}, Buckets: attemptBuckets,
 		Help: "Time a handler took.",
 		Says: "With tracing its buckets carry exemplars: the trace id of a sampled attempt."}
