@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,7 +44,10 @@ func (c *Client) Enqueue(ctx context.Context, batch []Request) ([]TaskRef, error
 		return nil, nil
 	}
 	if len(batch) > 1 {
-		return c.enqueue(ctx, batch, make([]store.NewTask, len(batch)), nil)
+		tasks := taskLists.Get().(*[]store.NewTask)
+		defer releaseTasks(tasks)
+		*tasks = slices.Grow(*tasks, len(batch))[:len(batch)]
+		return c.enqueue(ctx, batch, *tasks, nil)
 	}
 	one := pendingInserts.Get().(*pendingInsert)
 	refs, err := c.enqueue(ctx, batch, one.task[:], one)
@@ -218,21 +222,25 @@ func (c *Client) flushInserts(batch []*pendingInsert) {
 	}
 }
 
-// flushed are the tasks of flushes, side by side as the store wants them; the
-// slices are used again.
-var flushed = sync.Pool{New: func() any { return new([]store.NewTask) }}
+// taskLists are empty slices for tasks on their way to the store, which are used
+// again.
+var taskLists = sync.Pool{New: func() any { return new([]store.NewTask) }}
+
+func releaseTasks(tasks *[]store.NewTask) {
+	clear(*tasks) // let go of what they point to
+	*tasks = (*tasks)[:0]
+	taskLists.Put(tasks)
+}
 
 func (c *Client) flushInsert(batch []*pendingInsert) {
 	ctx, cancel := context.WithTimeout(context.Background(), insertTimeout)
 	defer cancel()
-	tasks := flushed.Get().(*[]store.NewTask)
+	tasks := taskLists.Get().(*[]store.NewTask)
 	for _, one := range batch {
 		*tasks = append(*tasks, one.task[0])
 	}
 	rows, err := c.store.Insert(ctx, *tasks)
-	clear(*tasks) // let go of what they point to
-	*tasks = (*tasks)[:0]
-	flushed.Put(tasks)
+	releaseTasks(tasks)
 	switch {
 	case err == nil:
 		for i, one := range batch {

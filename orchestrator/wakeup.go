@@ -42,9 +42,14 @@ func parseLane(s string) (lane, bool) {
 // lanesOf returns the lanes in which tasks may start at once.
 func lanesOf(tasks []store.NewTask) map[lane]struct{} {
 	lanes := map[lane]struct{}{}
+	var last lane // mostly that of all; comparing is cheaper than a map
 	for i := range tasks {
-		if t := &tasks[i]; startsAtOnce(t) {
-			lanes[laneOf(t)] = struct{}{}
+		t := &tasks[i]
+		if !startsAtOnce(t) {
+			continue
+		}
+		if l := laneOf(t); l != last {
+			lanes[l], last = struct{}{}, l
 		}
 	}
 	return lanes

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // NewTask is a row on its way into the queue.
@@ -198,74 +196,6 @@ func insertedAt(now time.Time, ids []int64) []Inserted {
 		inserted[i] = Inserted{ID: id, EnqueuedAt: now}
 	}
 	return inserted
-}
-
-// FewestCopied is from how many tasks on COPY is worth its round trips: it puts
-// rows into pages many at a time, with one log record for them.
-const FewestCopied = 500
-
-// IDs are ids of tasks, on their way from the server.
-type IDs struct {
-	drawn chan struct{} // closed when what follows is known
-	list  []int64
-	now   time.Time
-	err   error
-}
-
-const drawIDs = `SELECT now(), ARRAY(SELECT nextval('orchestrator.task_id') FROM generate_series(1, $1::integer))`
-
-// DrawIDs begins to draw n ids, for [Store.InsertWith], and does not wait. Ids
-// that no task gets are lost, which does no harm.
-func (s *Store) DrawIDs(ctx context.Context, n int) *IDs {
-	ids := &IDs{drawn: make(chan struct{})}
-	go func() {
-		defer close(ids.drawn)
-		ids.err = s.queryRow(ctx, drawIDs, n).Scan(&ids.now, &ids.list)
-		slices.Sort(ids.list)
-	}()
-	return ids
-}
-
-// copyIn stores simple tasks by COPY, which returns nothing: so ids are drawn
-// before, and the time that is told is of then.
-func (s *Store) copyIn(ctx context.Context, tasks []NewTask, ids *IDs) ([]Inserted, error) {
-	if ids == nil {
-		ids = s.DrawIDs(ctx, len(tasks))
-	}
-	if <-ids.drawn; ids.err != nil {
-		return nil, ids.err
-	}
-	n, err := s.pool.CopyFrom(ctx, pgx.Identifier{s.schema, "tasks"}, copiedColumns, copying(tasks, ids.list))
-	if err != nil {
-		return nil, err
-	}
-	return insertedAt(ids.now, ids.list), allStored(int(n), len(tasks))
-}
-
-// copiedColumns are those of the rows of copying; the others have defaults.
-var copiedColumns = []string{"id", "contract", "state", "priority", "queue", "sublane", "group_key", "limit_key", "trace_parent", "trace_state", "payload"}
-
-func copying(tasks []NewTask, ids []int64) pgx.CopyFromSource {
-	row := make([]any, 0, len(copiedColumns)) // one for all: CopyFrom writes each before it asks for the next
-	return pgx.CopyFromSlice(len(tasks), func(i int) ([]any, error) {
-		t, state := &tasks[i], StateReady
-		switch {
-		case t.GroupKey != "":
-			state = StateBlocked
-		case t.LimitKey != "":
-			state = StateThrottled
-		}
-		row = append(row[:0], ids[i], t.Contract, state, t.Priority, t.Queue, t.Sublane, textOrNull(t.GroupKey), textOrNull(t.LimitKey),
-			textOrNull(t.TraceParent), textOrNull(t.TraceState), t.Payload)
-		return row, nil
-	})
-}
-
-func textOrNull(text string) any {
-	if text == "" {
-		return nil
-	}
-	return text
 }
 
 // insertion is the cheapest statement that inserts tasks without keys.
