@@ -180,6 +180,7 @@ func (s *Store) insertAlike(ctx context.Context, tasks []NewTask) ([]Inserted, e
 }
 
 // allStored is nil, or says that the table has a trigger which leaves tasks out.
+// Then, outside a transaction of the caller's, the others are stored already.
 func allStored(n, of int) error {
 	if n == of {
 		return nil

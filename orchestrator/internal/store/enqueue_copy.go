@@ -22,7 +22,10 @@ type IDs struct {
 	err   error     // set before drawn is closed
 }
 
-const drawIDs = `SELECT now(), ARRAY(SELECT nextval('orchestrator.task_id') FROM generate_series(1, $1::integer))`
+// drawIDs does not wait until the log is on the disk, as a commit after nextval
+// does: that is so when the tasks are committed, whose records come later.
+const drawIDs = `SELECT now(), ARRAY(SELECT nextval('orchestrator.task_id') FROM generate_series(1, $1::integer)),
+    set_config('synchronous_commit', 'off', true)`
 
 // drawnTogether is how many ids are drawn at a time: rows are on their way to
 // the server with the first while it draws the others.
@@ -43,7 +46,7 @@ func (s *Store) draw(ctx context.Context, conn *pgxpool.Conn, ids *IDs) error {
 	for part := range slices.Chunk(ids.list, drawnTogether) {
 		var now time.Time
 		var drawn []int64
-		if err := conn.QueryRow(ctx, s.text(drawIDs), s.mode, len(part)).Scan(&now, &drawn); err != nil {
+		if err := conn.QueryRow(ctx, s.text(drawIDs), s.mode, len(part)).Scan(&now, &drawn, nil); err != nil {
 			return err
 		}
 		slices.Sort(drawn)

@@ -108,6 +108,23 @@ func TestIDsGrowInTheOrderOfABatch(t *testing.T) {
 	}
 }
 
+// Ids need not be on the disk when they are drawn, but what the connection does
+// afterwards must be.
+func TestDrawingIDsLeavesCommitsDurable(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	ids := s.DrawIDs(t.Context(), 3*drawnTogether)
+	require.NoError(t, ids.wait())
+	require.True(t, slices.IsSorted(ids.list))
+	for _, conn := range s.pool.AcquireAllIdle(t.Context()) {
+		var level string
+		err := conn.QueryRow(t.Context(), `SHOW synchronous_commit`).Scan(&level)
+		conn.Release()
+		require.NoError(t, err)
+		require.Equal(t, "on", level)
+	}
+}
+
 // Whoever gave the table a trigger that leaves rows out is told, by every
 // statement that inserts tasks without a key.
 func TestTasksLeftOutAreAnError(t *testing.T) {
