@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -106,6 +107,25 @@ func TestIDsGrowInTheOrderOfABatch(t *testing.T) {
 			require.Zero(t, out)
 		})
 	}
+}
+
+// A batch whose ids stop coming while its rows are on their way is not stored.
+func TestBatchWhoseIDsStopComingStoresNothing(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	fill(t, s, addContracts)
+	lost := errors.New("connection lost")
+	ids := &IDs{list: make([]int64, 2*drawnTogether), drawn: make(chan int, 1), err: lost}
+	for i := range drawnTogether {
+		ids.list[i] = int64(i + 1)
+	}
+	ids.drawn <- drawnTogether
+	close(ids.drawn)
+	_, err := s.InsertWith(t.Context(), slices.Repeat([]NewTask{{Contract: 1, Type: "t", Queue: "q", Payload: "{}"}}, 2*drawnTogether), ids)
+	require.ErrorIs(t, err, lost)
+	var stored int
+	require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT count(*) FROM orchestrator.tasks`).Scan(&stored))
+	require.Zero(t, stored)
 }
 
 // Ids need not be on the disk when they are drawn, but what the connection does

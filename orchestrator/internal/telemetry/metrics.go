@@ -266,8 +266,7 @@ type counterOf struct {
 
 // newCounters has children for the common values from the start, so that
 // increase() sees their first. The others, which most types never have, come
-// when they first count: each takes half a kilobyte here, and a series in
-// Prometheus.
+// when they first count: each takes memory here, and a series in Prometheus.
 func newCounters(vec *prometheus.CounterVec, taskType, queue string, common [3]string) counters {
 	c := counters{vec: vec, taskType: taskType, queue: queue}
 	for i, value := range common {
