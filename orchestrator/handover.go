@@ -50,14 +50,14 @@ func (w *Worker) continues(j *job) bool {
 }
 
 // taker is this worker as the one who takes over tasks, nobody when it may not
-// start any. The number of its claim is negative: see [store.Taker].
+// start any.
 func (w *Worker) taker() (*session, store.Taker) {
 	s := w.lease.current.Load()
 	if w.lease.draining.Load() || !w.lease.holds(s) {
 		return s, store.Taker{}
 	}
 	known := w.routes.contracts.Load()
-	return s, store.Taker{Worker: s.id, Claim: -s.claims.Add(1), Known: known.newest, Foreign: known.foreign, Floored: w.finisher.floored()}
+	return s, store.Taker{Worker: s.id, Claim: s.claims.Add(1), Known: known.newest, Foreign: known.foreign, Floored: w.finisher.floored()}
 }
 
 // handedOver looks after what the end of tasks, or an arrival, has led to.

@@ -299,7 +299,7 @@ func TestDebouncedTaskGivesItsTurnUp(t *testing.T) {
 		ref := post(t, client, d, []posting{{"g", 1}}, orchestrator.WithIdempotencyKey("k"))[0]
 		next := post(t, client, d, []posting{{"g", 2}})[0]
 		// As an arrival makes it whose task no worker has claimed yet.
-		_, err := client.DB().ExecContext(t.Context(), `WITH won AS (UPDATE orchestrator.tasks SET state = 0 WHERE id = ? RETURNING group_key)
+		_, err := client.DB().ExecContext(t.Context(), `WITH won AS (UPDATE orchestrator.tasks SET state = 0, waits_for = 0 WHERE id = ? RETURNING group_key)
 			INSERT INTO orchestrator.groups (key) SELECT group_key FROM won`, int64(ref.ID()))
 		require.NoError(t, err)
 		tx, err := client.DB().BeginTx(t.Context(), nil)

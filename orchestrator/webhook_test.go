@@ -134,7 +134,7 @@ func TestWebhookIsToldOfEveryEnd(t *testing.T) {
 			require.NoError(t, err)
 			lost := add(webhook.Event{State: "dead", Attempts: 1, Code: "crashed", Message: "the worker process died while it ran this task"},
 				orchestrator.WithMaxAttempts(1))
-			_, err = client.DB().NewRaw(`UPDATE orchestrator.tasks SET state = 1, worker_id = 7, claim = 1, started_at = now() WHERE id = ?`, int64(lost)).Exec(t.Context())
+			_, err = client.DB().NewRaw(`UPDATE orchestrator.tasks SET state = 1, waits_for = 0, worker_id = 7, claim = 1, started_at = now() WHERE id = ?`, int64(lost)).Exec(t.Context())
 			require.NoError(t, err)
 
 			startWorker(t, client, mux, telling)

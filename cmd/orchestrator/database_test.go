@@ -25,6 +25,7 @@ func objects(t *testing.T, text string) (all []map[string]any) {
 
 var migrationNames = []string{
 	"20261121000001_queue", "20261122000001_flow", "20261122000002_claim", "20261122000003_handover", "20261122000004_hashes",
+	"20261122000005_waits",
 }
 
 // perMigration repeats a line with the name of each.
@@ -203,8 +204,8 @@ func TestStatusTasks(t *testing.T) {
 	send(t, client, "hal@example.com")
 	// As if the type had a group and a limit; task 7 runs for the third time.
 	_, err := client.DB().ExecContext(t.Context(), `
-		UPDATE orchestrator.tasks SET state = 2, group_key = 'mail:send:fay' WHERE id = 5;
-		UPDATE orchestrator.tasks SET state = 3, limit_key = 'mail:send' WHERE id = 6;
+		UPDATE orchestrator.tasks SET state = 2, waits_for = 2, group_key = 'mail:send:fay' WHERE id = 5;
+		UPDATE orchestrator.tasks SET state = 3, waits_for = 3, limit_key = 'mail:send' WHERE id = 6;
 		UPDATE orchestrator.tasks SET state = 1, worker_id = 77, claim = 1, attempts = 2, max_attempts = 9, claimed_at = now() WHERE id = 7`)
 	require.NoError(t, err)
 	worker := func(id orchestrator.TaskID) string {

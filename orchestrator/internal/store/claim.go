@@ -235,7 +235,7 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []*Claimed, 
 // disown reads the whole table, as only a broken connection makes it do: what
 // runs has no index, because every claim would have to write to it.
 const disown = `
-UPDATE orchestrator.tasks t SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, run_at = now()
+UPDATE orchestrator.tasks t SET state = 0, waits_for = 0, worker_id = NULL, claim = NULL, started_at = NULL, run_at = now()
 WHERE t.id = ANY (ARRAY(
     SELECT r.id FROM orchestrator.tasks r
     WHERE r.state = 1 AND r.worker_id = $1 AND r.claim = $2 ORDER BY r.id FOR UPDATE SKIP LOCKED))`

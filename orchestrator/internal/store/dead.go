@@ -23,15 +23,15 @@ unasked AS (
 unblocked AS (
     UPDATE orchestrator.groups g SET blocked_by = NULL FROM gone d WHERE g.key = d.group_key AND g.blocked_by = d.id RETURNING d.id)
 INSERT INTO orchestrator.tasks (
-    id, run_at, scheduled_for, enqueued_at, run_id, timeout_ms, contract, state, priority, max_attempts,
+    id, run_at, scheduled_for, enqueued_at, run_id, timeout_ms, contract, state, waits_for, priority, max_attempts,
     queue, sublane, step, group_key, limit_key, trace_parent, trace_state, payload, metadata, errors)
-SELECT g.id, now(), g.scheduled_for, g.enqueued_at, g.run_id, g.timeout_ms, g.contract, CASE
+SELECT g.id, now(), g.scheduled_for, g.enqueued_at, g.run_id, g.timeout_ms, g.contract, s.state, s.state, g.priority, g.max_attempts,
+    g.queue, g.sublane, g.step, g.group_key, g.limit_key, g.trace_parent, g.trace_state, g.payload, g.metadata, g.errors
+FROM gone g CROSS JOIN LATERAL (SELECT CASE
         WHEN g.group_key IS NOT NULL AND g.id <> ALL (ARRAY(SELECT id FROM unblocked)) THEN 2
         WHEN g.limit_key IS NOT NULL THEN 3
-        ELSE 0 END,
-    g.priority, g.max_attempts,
-    g.queue, g.sublane, g.step, g.group_key, g.limit_key, g.trace_parent, g.trace_state, g.payload, g.metadata, g.errors
-FROM gone g ORDER BY g.id
+        ELSE 0 END AS state) AS s
+ORDER BY g.id
 RETURNING id, queue, sublane, priority, state`
 
 // Redriven is a dead letter that is back in its lane.

@@ -44,15 +44,15 @@ func sorted(depths []QueueDepth) []QueueDepth {
 }
 
 const someTasks = `
-INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, run_at, attempts)
-SELECT 1, i % 3, q, '{}'::json, 0, now() - interval '1 minute' - i * interval '1 second', 0 FROM generate_series(1, 30) AS i, (VALUES ('email'), ('index')) AS v(q)
-UNION ALL SELECT 1, 0, 'email', '{}', 0, now() + interval '1 hour', 0 FROM generate_series(1, 7)
-UNION ALL SELECT 1, 0, 'email', '{}', 0, now() + interval '1 hour', 2 FROM generate_series(1, 5)
-UNION ALL SELECT 1, 0, 'email', '{}', 2, now(), 0 FROM generate_series(1, 6)
-UNION ALL SELECT 1, 0, 'email', '{}', 2, now() + interval '1 hour', 0 FROM generate_series(1, 2)
-UNION ALL SELECT 1, 0, 'email', '{}', 3, now(), 1 FROM generate_series(1, 8)
-UNION ALL SELECT 1, 0, 'index', '{}', 3, now(), 0 FROM generate_series(1, 9)
-UNION ALL SELECT 1, 0, 'index', '{}', 1, now(), 0 FROM generate_series(1, 4)`
+INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, waits_for, run_at, attempts)
+SELECT 1, i % 3, q, '{}'::json, 0, 0, now() - interval '1 minute' - i * interval '1 second', 0 FROM generate_series(1, 30) AS i, (VALUES ('email'), ('index')) AS v(q)
+UNION ALL SELECT 1, 0, 'email', '{}', 0, 0, now() + interval '1 hour', 0 FROM generate_series(1, 7)
+UNION ALL SELECT 1, 0, 'email', '{}', 0, 0, now() + interval '1 hour', 2 FROM generate_series(1, 5)
+UNION ALL SELECT 1, 0, 'email', '{}', 2, 2, now(), 0 FROM generate_series(1, 6)
+UNION ALL SELECT 1, 0, 'email', '{}', 2, 2, now() + interval '1 hour', 0 FROM generate_series(1, 2)
+UNION ALL SELECT 1, 0, 'email', '{}', 3, 3, now(), 1 FROM generate_series(1, 8)
+UNION ALL SELECT 1, 0, 'index', '{}', 3, 3, now(), 0 FROM generate_series(1, 9)
+UNION ALL SELECT 1, 0, 'index', '{}', 1, 0, now(), 0 FROM generate_series(1, 4)`
 
 const someDead = `
 INSERT INTO orchestrator.tasks_dead (id, finished_at, scheduled_for, enqueued_at, contract, priority, attempts, queue, payload)
@@ -82,8 +82,8 @@ func TestDepthOfALargeTable(t *testing.T) {
 	fill(t, s, someTasks, `
 		INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at)
 		SELECT 1, 50, 'bulk', '{}', now() + CASE WHEN i % 4 = 0 THEN interval '1 day' ELSE interval '-1 day' END FROM generate_series(1, 60000) AS i`, `
-		INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, group_key)
-		SELECT 1, 0, 'bulk', '{}', 2, 'g' FROM generate_series(1, 20000)`, `
+		INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, waits_for, group_key)
+		SELECT 1, 0, 'bulk', '{}', 2, 2, 'g' FROM generate_series(1, 20000)`, `
 		INSERT INTO orchestrator.workers (id, lease, slots, pid, host, version, queues, held, heartbeat_at)
 		VALUES (1, '1m', 1, 1, '', '', '{}', '{"index": 3}', now()), (2, '1m', 1, 1, '', '', '{}', '{"index": 1}', now()),
 			(3, '1m', 1, 1, '', '', '{}', '{"index": 9}', now() - interval '1 hour')`) // is dead

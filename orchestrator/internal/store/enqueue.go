@@ -49,13 +49,12 @@ const (
 RETURNING id, enqueued_at`
 	insertTimedInto = `
 INSERT INTO orchestrator.tasks (
-    id, run_at, scheduled_for, expires_at, deadline_at, timeout_ms, contract, state, priority, max_attempts, queue,
+    id, run_at, scheduled_for, expires_at, deadline_at, timeout_ms, contract, state, waits_for, priority, max_attempts, queue,
     sublane, group_key, limit_key, trace_parent, trace_state, payload, metadata)
 SELECT `
 	timedInput = `greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
     CASE WHEN deadline > 0 THEN due + deadline * interval '1 microsecond' END,
-    nullif(timeout, 0), contract, CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END,
-    priority, nullif(max_attempts, 0::smallint), queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
+    nullif(timeout, 0), contract, ` + newState + `, ` + newState + `, priority, nullif(max_attempts, 0::smallint), queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
     nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
 FROM (
     SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
@@ -71,13 +70,13 @@ FROM (
 // or sorts them.
 const (
 	insertSimple = insertSimpleInto + `
-SELECT contract, ` + simpleState + `, priority, queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
+SELECT contract, ` + newState + `, ` + newState + `, priority, queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
     nullif(trace_parent, ''), nullif(trace_state, ''), payload::json
 FROM unnest($1::integer[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
     AS x(contract, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)
 RETURNING id, enqueued_at`
 	insertOne = insertSimpleInto + `
-SELECT contract, ` + simpleState + `, priority, queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
+SELECT contract, ` + newState + `, ` + newState + `, priority, queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
     nullif(trace_parent, ''), nullif(trace_state, ''), payload::json
 FROM (VALUES ($1::integer, $2::smallint, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text))
     AS x(contract, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)
@@ -96,8 +95,9 @@ SELECT now(), array_agg(id) FROM inserted`
 	// notifyIdle.
 	insertAndNotify  = insertOne + `, (SELECT pg_notify($10, $11)::text FROM orchestrator.workers WHERE idle LIMIT 1)`
 	insertSimpleInto = `
-INSERT INTO orchestrator.tasks (contract, state, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)`
-	simpleState = `CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END`
+INSERT INTO orchestrator.tasks (contract, state, waits_for, priority, queue, sublane, group_key, limit_key, trace_parent, trace_state, payload)`
+	// newState is also what a new task waits for.
+	newState = `CASE WHEN group_key <> '' THEN 2 WHEN limit_key <> '' THEN 3 ELSE 0 END`
 )
 
 // Simple tells of a task that says nothing of when and how it runs, and has no

@@ -72,21 +72,18 @@ func (s *Store) copyIn(ctx context.Context, tasks []NewTask, ids *IDs) ([]Insert
 	if ids == nil {
 		ids = s.DrawIDs(ctx, len(tasks))
 	}
-	rows := &copiedRows{tasks: tasks, ids: ids, at: -1, row: make([]any, 0, len(copiedColumns))}
+	rows := newCopiedRows(tasks, ids)
 	// With the first ids, whoever draws the others has the connection for that, and
 	// needs none that a COPY has.
 	if !rows.receive() {
 		return nil, ids.err
 	}
-	n, err := s.pool.CopyFrom(ctx, pgx.Identifier{s.schema, "tasks"}, copiedColumns, rows)
+	n, err := s.pool.CopyFrom(ctx, pgx.Identifier{s.schema, "tasks"}, rows.columns, rows)
 	if err := cmp.Or(ids.wait(), err); err != nil {
 		return nil, err
 	}
 	return insertedAt(ids.now, ids.list), allStored(int(n), len(tasks))
 }
-
-// copiedColumns are those of copiedRows; the others have defaults.
-var copiedColumns = []string{"id", "contract", "state", "priority", "queue", "sublane", "group_key", "limit_key", "trace_parent", "trace_state", "payload"}
 
 // copiedRows implements [pgx.CopyFromSource].
 type copiedRows struct {
@@ -94,7 +91,37 @@ type copiedRows struct {
 	ids   *IDs
 	drawn int // of ids
 	at    int
-	row   []any // one for all: CopyFrom writes each before it asks for the next
+	// columns are those that some task of the batch needs: each costs something
+	// for each row, and most have defaults that are right for most batches.
+	columns                                 []string
+	sublane, waits, traceParent, traceState bool
+	row                                     []any // one for all: CopyFrom writes each before it asks for the next
+}
+
+func newCopiedRows(tasks []NewTask, ids *IDs) *copiedRows {
+	r := &copiedRows{tasks: tasks, ids: ids, at: -1}
+	for i := range tasks {
+		t := &tasks[i]
+		r.sublane = r.sublane || t.Sublane != ""
+		r.waits = r.waits || t.GroupKey != "" || t.LimitKey != ""
+		r.traceParent = r.traceParent || t.TraceParent != ""
+		r.traceState = r.traceState || t.TraceState != ""
+	}
+	r.columns = []string{"id", "contract", "priority", "queue", "payload"}
+	if r.sublane {
+		r.columns = append(r.columns, "sublane")
+	}
+	if r.waits {
+		r.columns = append(r.columns, "state", "waits_for", "group_key", "limit_key")
+	}
+	if r.traceParent {
+		r.columns = append(r.columns, "trace_parent")
+	}
+	if r.traceState {
+		r.columns = append(r.columns, "trace_state")
+	}
+	r.row = make([]any, 0, len(r.columns))
+	return r
 }
 
 func (r *copiedRows) receive() bool {
@@ -111,16 +138,33 @@ func (r *copiedRows) Next() bool {
 
 // Values implements [pgx.CopyFromSource].
 func (r *copiedRows) Values() ([]any, error) {
-	t, state := &r.tasks[r.at], StateReady
+	t := &r.tasks[r.at]
+	r.row = append(r.row[:0], r.ids.list[r.at], t.Contract, t.Priority, t.Queue, t.Payload)
+	if r.sublane {
+		r.row = append(r.row, t.Sublane)
+	}
+	if r.waits {
+		state := t.state()
+		r.row = append(r.row, state, state, textOrNull(t.GroupKey), textOrNull(t.LimitKey))
+	}
+	if r.traceParent {
+		r.row = append(r.row, textOrNull(t.TraceParent))
+	}
+	if r.traceState {
+		r.row = append(r.row, textOrNull(t.TraceState))
+	}
+	return r.row, nil
+}
+
+// state is what newState is.
+func (t *NewTask) state() int16 {
 	switch {
 	case t.GroupKey != "":
-		state = StateBlocked
+		return StateBlocked
 	case t.LimitKey != "":
-		state = StateThrottled
+		return StateThrottled
 	}
-	r.row = append(r.row[:0], r.ids.list[r.at], t.Contract, state, t.Priority, t.Queue, t.Sublane, textOrNull(t.GroupKey), textOrNull(t.LimitKey),
-		textOrNull(t.TraceParent), textOrNull(t.TraceState), t.Payload)
-	return r.row, nil
+	return StateReady
 }
 
 // Err implements [pgx.CopyFromSource].

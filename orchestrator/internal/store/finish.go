@@ -255,7 +255,7 @@ WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::text[], $7::text[])
     AS x(id, worker, claim, attempts, delay, error, sublane)),` + held + `
 UPDATE orchestrator.tasks t
-SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, suspect = t.suspect AND t.started_at IS NULL, attempts = x.attempts,
+SET state = 0, waits_for = 0, worker_id = NULL, claim = NULL, started_at = NULL, suspect = t.suspect AND t.started_at IS NULL, attempts = x.attempts,
     run_at = now() + x.delay * interval '1 microsecond', sublane = x.sublane,
     errors = orchestrator.add_error(t.errors, x.error)
 FROM x
@@ -277,6 +277,7 @@ released AS MATERIALIZED (
 ended AS (
     UPDATE orchestrator.tasks t
     SET state = CASE WHEN x.delay > 0 AND t.limit_slot IS NOT NULL THEN 3 ELSE 0 END,
+        waits_for = CASE WHEN x.delay > 0 AND t.limit_slot IS NOT NULL THEN 3 ELSE 0 END,
         limit_slot = CASE WHEN x.delay > 0 THEN NULL ELSE t.limit_slot END,
         worker_id = NULL, claim = NULL, started_at = NULL, suspect = t.suspect AND t.started_at IS NULL, attempts = x.attempts,
         run_at = now() + x.delay * interval '1 microsecond', sublane = x.sublane,

@@ -102,7 +102,7 @@ const (
 
 const recoverLost = `
 UPDATE orchestrator.tasks t
-SET state = 0, worker_id = NULL, claim = NULL, started_at = NULL, suspect = true, run_at = now(),
+SET state = 0, waits_for = 0, worker_id = NULL, claim = NULL, started_at = NULL, suspect = true, run_at = now(),
     attempts = t.attempts + x.charge,
     errors = CASE WHEN x.charge = 0 THEN t.errors ELSE orchestrator.add_error(t.errors, ` + crashErrorOfT + `) END
 FROM unnest($1::bigint[], $2::smallint[]) AS x(id, charge)

@@ -25,8 +25,8 @@ const (
 	addContracts = `INSERT INTO orchestrator.task_contracts (task_type, fingerprint, queue, priority, payload_schema, policy) VALUES ('t', 'v1', 'q', 0, '{}', '{}');`
 	addScheduled = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, run_at) SELECT 1, 100, 'q', '{}', now() + interval '1 day' FROM generate_series(1, 20000);`
 	addReady     = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload) SELECT 1, 0, 'q', '{}' FROM generate_series(1, 20000);`
-	addWaiting   = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, group_key, limit_key)
-		SELECT 1, 0, 'q', '{}', 2 + i % 2, CASE i % 2 WHEN 0 THEN 'g' || i % 100 END, CASE i % 2 WHEN 1 THEN 'l' || i % 100 END FROM generate_series(1, 20000) AS i;
+	addWaiting   = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, waits_for, group_key, limit_key)
+		SELECT 1, 0, 'q', '{}', 2 + i % 2, 2 + i % 2, CASE i % 2 WHEN 0 THEN 'g' || i % 100 END, CASE i % 2 WHEN 1 THEN 'l' || i % 100 END FROM generate_series(1, 20000) AS i;
 		INSERT INTO orchestrator.groups SELECT 'g' || i FROM generate_series(1, 5000) AS i; INSERT INTO orchestrator.slots SELECT 'l' || i, 1 FROM generate_series(1, 5000) AS i;`
 	addRunning    = `INSERT INTO orchestrator.tasks (contract, priority, queue, payload, state, worker_id, claim) SELECT 1, 0, 'q', '{}', 1, 7, 1 FROM generate_series(1, 20000);`
 	addPaced      = `INSERT INTO orchestrator.tasks (contract, priority, queue, sublane, payload) SELECT 1, 0, 'q', 't', '{}' FROM generate_series(1, 20000);`

@@ -56,6 +56,7 @@ replaced AS (
         deadline_at = CASE WHEN h.deadline > 0 THEN h.due + h.deadline * interval '1 microsecond' END,
         run_at = CASE WHEN h.moves THEN greatest(h.due, now()) ELSE h.ready_at END,
         state = CASE WHEN NOT h.moves THEN h.state WHEN h.group_key <> '' THEN 2 WHEN h.limit_key <> '' THEN 3 ELSE 0 END,
+        waits_for = CASE WHEN NOT h.moves THEN h.state WHEN h.group_key <> '' THEN 2 WHEN h.limit_key <> '' THEN 3 ELSE 0 END,
         limit_slot = CASE WHEN NOT h.moves THEN h.limit_slot END
     FROM held h
     WHERE t.id = ANY (ARRAY(SELECT task_id FROM held)) AND h.task_id = t.id),

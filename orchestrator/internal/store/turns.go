@@ -42,11 +42,11 @@ import (
 // somebody has locked is left alone, and its turn is reported as unsettled.
 //
 // A task that is claimed here must not come into tasks_ready: it would be ahead
-// of cursors. So one with a slot gets a run_at that is its claimed_at. One of a
+// of cursors. So waits_for of one with a slot says that it is nowhere. One of a
 // group alone keeps its place among those that wait, and PostgreSQL updates the
-// heap alone, as for a claim: the negative number of the claim tells. Whoever
-// looks for tasks that wait for a turn must ask for their state too, and for one
-// that has the turn also among those that seem to wait.
+// heap alone, as for a claim. Whoever looks for tasks that wait for a turn must
+// ask for their state too, and for one that has the turn also among those that
+// seem to wait.
 //
 // It uses tasks_grouped, tasks_limited and the primary keys.
 //
@@ -73,13 +73,13 @@ takers AS MATERIALIZED (
             WHERE w.limit_key = k.limit_key AND w.waits_for = 3 AND w.run_at <= now()
             ORDER BY w.limit_key, w.priority DESC, w.run_at, w.id LIMIT k.n FOR UPDATE SKIP LOCKED) AS q) AS n
     JOIN freed f ON f.limit_key = k.limit_key AND f.nth = n.nth),
-taken AS (` + takeNext + `, limit_slot = ` + slotOfTaker + `,
-        run_at = CASE WHEN t.limit_key IS NULL THEN t.run_at ELSE now() END
+taken AS (` + takeNext + `, limit_slot = ` + slotOfTaker + `, waits_for = CASE WHEN t.limit_key IS NULL THEN t.waits_for ELSE 1 END
     WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE direct UNION ALL SELECT id FROM takers WHERE direct))
     RETURNING ` + takenColumns + `),
 promoted AS (
     UPDATE orchestrator.tasks t
     SET state = CASE WHEN t.limit_key IS NULL OR t.id = ANY (ARRAY(SELECT id FROM takers)) THEN 0 ELSE 3 END,
+        waits_for = CASE WHEN t.limit_key IS NULL OR t.id = ANY (ARRAY(SELECT id FROM takers)) THEN 0 ELSE 3 END,
         run_at = now(), limit_slot = ` + slotOfTaker + `
     WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE NOT direct UNION ALL SELECT id FROM takers WHERE NOT direct))
     RETURNING ` + promotedColumns + `),
@@ -161,7 +161,7 @@ settled AS MATERIALIZED (
 	// promoteNext is for tasks that have no slot yet.
 	promoteNext = `
     UPDATE orchestrator.tasks t
-    SET state = CASE WHEN t.limit_key IS NULL THEN 0 ELSE 3 END, run_at = now()`
+    SET state = CASE WHEN t.limit_key IS NULL THEN 0 ELSE 3 END, waits_for = CASE WHEN t.limit_key IS NULL THEN 0 ELSE 3 END, run_at = now()`
 
 	promotedColumns = `t.id, t.queue, t.sublane, t.priority, t.state`
 
@@ -226,7 +226,7 @@ const (
 // nobody: what is next becomes ready.
 type Taker struct {
 	Worker  int64
-	Claim   int64 // used for this alone, and negative: see [handOver]; 0 for nobody
+	Claim   int64 // used for this alone; 0 for nobody
 	Known   int32
 	Foreign []int32
 	// Floored looks for a group's next task above the one that has ended.

@@ -126,7 +126,7 @@ func (m *turnsMachine) taker(t *rapid.T) Taker {
 	}
 	m.claims++
 	return Taker{
-		Worker: rapid.SampledFrom(m.workers).Draw(t, "taker"), Claim: -m.claims, Known: int32(rapid.IntRange(0, 1).Draw(t, "known")),
+		Worker: rapid.SampledFrom(m.workers).Draw(t, "taker"), Claim: m.claims, Known: int32(rapid.IntRange(0, 1).Draw(t, "known")),
 		Floored: rapid.Bool().Draw(t, "floored"),
 	}
 }

@@ -12,8 +12,8 @@ import (
 
 // addChain is a group whose task 1 runs and whose tasks 2 and 3 wait.
 const addChain = `
-	INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, worker_id, claim, claimed_at, group_key)
-	SELECT i, 1, 0, 'q', '{}', CASE i WHEN 1 THEN 1 ELSE 2 END, CASE i WHEN 1 THEN 7 END, CASE i WHEN 1 THEN 1 END, CASE i WHEN 1 THEN now() END, 'g'
+	INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, waits_for, worker_id, claim, claimed_at, group_key)
+	SELECT i, 1, 0, 'q', '{}', CASE i WHEN 1 THEN 1 ELSE 2 END, CASE i WHEN 1 THEN 0 ELSE 2 END, CASE i WHEN 1 THEN 7 END, CASE i WHEN 1 THEN 1 END, CASE i WHEN 1 THEN now() END, 'g'
 	FROM generate_series(1, 3) AS i;
 	INSERT INTO orchestrator.groups VALUES ('g');
 	INSERT INTO orchestrator.workers (id, lease, slots, pid, host, version, queues) VALUES (7, '1 minute', 1, 1, '', '', '{q}')`
@@ -22,7 +22,7 @@ const addChain = `
 func finishFirst(ctx context.Context, s *Store) (Handed, error) {
 	return s.FinishTurns(ctx, []*Finished{{
 		Fence: Fence{ID: 1, Worker: 7, Claim: 1}, State: StateSucceeded, Attempts: 1, Kept: 7 * 24 * time.Hour, Turn: Turn{Direct: true},
-	}}, Taker{Worker: 7, Claim: -2, Known: 1, Floored: true})
+	}}, Taker{Worker: 7, Claim: 2, Known: 1, Floored: true})
 }
 
 // The index of groups has their keys as hashes. Those that have one in common
@@ -35,8 +35,8 @@ func TestGroupsWithOneHashAreKeptApart(t *testing.T) {
 			SELECT hashtextextended(group_key, 0) & 0 $$`, // 0, but not to the planner
 		`DROP INDEX orchestrator.tasks_grouped`,
 		`CREATE INDEX tasks_grouped ON orchestrator.tasks (orchestrator.group_hash(group_key), waits_for, id) WHERE group_key IS NOT NULL`, `
-		INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, worker_id, claim, group_key)
-		VALUES (-2, 1, 0, 'q', '{}', 1, 7, 1, 'h'), (-1, 1, 0, 'q', '{}', 2, NULL, NULL, 'h')`,
+		INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, waits_for, worker_id, claim, group_key)
+		VALUES (-2, 1, 0, 'q', '{}', 1, 0, 7, 1, 'h'), (-1, 1, 0, 'q', '{}', 2, 2, NULL, NULL, 'h')`,
 		`UPDATE orchestrator.tasks SET id = 9 WHERE id = 2`, // so that h's is between those of g
 		`UPDATE orchestrator.tasks SET id = 2 WHERE id = -1`,
 		`INSERT INTO orchestrator.groups VALUES ('h')`)
@@ -60,8 +60,8 @@ func TestHandOversUpdateTheHeapAlone(t *testing.T) {
 	t.Parallel()
 	s := migrated(t)
 	fill(t, s, addContracts, `
-		INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, worker_id, claim, claimed_at, expires_at, deadline_at, group_key)
-		SELECT i, 1, 0, 'q', '{}', CASE WHEN i <= 1000 THEN 1 ELSE 2 END, 7, 1, now(), now() + interval '1 day', now() + interval '1 day', 'g' || i % 1000
+		INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, state, waits_for, worker_id, claim, claimed_at, expires_at, deadline_at, group_key)
+		SELECT i, 1, 0, 'q', '{}', CASE WHEN i <= 1000 THEN 1 ELSE 2 END, CASE WHEN i <= 1000 THEN 0 ELSE 2 END, 7, 1, now(), now() + interval '1 day', now() + interval '1 day', 'g' || i % 1000
 		FROM generate_series(1, 5000) AS i`,
 		`INSERT INTO orchestrator.groups SELECT DISTINCT group_key FROM orchestrator.tasks`)
 	ids, workers, claims, ones, kept, texts := make([]int64, 1000), make([]int64, 1000), make([]int64, 1000), make([]int16, 1000), make([]int64, 1000), make([]string, 1000)
@@ -73,7 +73,7 @@ func TestHandOversUpdateTheHeapAlone(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
 	_, err = tx.Exec(t.Context(), finishTurns, append([]any{pgx.QueryExecModeExec, ids, workers, claims, states, ones, kept, texts, texts, ones, ones},
-		Taker{Worker: 7, Claim: -2, Known: 1, Floored: true}.args()...)...)
+		Taker{Worker: 7, Claim: 2, Known: 1, Floored: true}.args()...)...)
 	require.NoError(t, err)
 	var updated, heapOnly int64
 	require.NoError(t, tx.QueryRow(t.Context(), `
@@ -140,9 +140,9 @@ func TestTaskThatWasHandedATurnHandsItOver(t *testing.T) {
 				require.NoError(t, err)
 				for _, id := range []int64{2, 3} {
 					end := like
-					end.Fence, end.State, end.Attempts, end.Kept = Fence{ID: id, Worker: 7, Claim: -id}, StateSucceeded, 1, 7*24*time.Hour
+					end.Fence, end.State, end.Attempts, end.Kept = Fence{ID: id, Worker: 7, Claim: id}, StateSucceeded, 1, 7*24*time.Hour
 					end.Turn.Direct = true
-					h, err := s.FinishTurns(t.Context(), []*Finished{&end}, Taker{Worker: 7, Claim: -id - 1, Known: 1, Floored: floored})
+					h, err := s.FinishTurns(t.Context(), []*Finished{&end}, Taker{Worker: 7, Claim: id + 1, Known: 1, Floored: floored})
 					require.NoError(t, err)
 					require.Equal(t, []int64{id}, h.Ended)
 					require.Empty(t, h.Groups)
@@ -167,7 +167,7 @@ func TestTaskThatWasHandedATurnIsRecovered(t *testing.T) {
 			require.Equal(t, 1, r.Back)
 		},
 		"disowned": func(s *Store) {
-			n, err := s.Disown(t.Context(), 7, -2)
+			n, err := s.Disown(t.Context(), 7, 2)
 			require.NoError(t, err)
 			require.EqualValues(t, 1, n)
 		},
