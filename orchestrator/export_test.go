@@ -1,6 +1,9 @@
 package orchestrator
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // RawRequest is what EnqueueRaw makes of a payload whose contract is d.
 func RawRequest(d *Definition, payload []byte) (Request, error) {
@@ -40,3 +43,6 @@ func (w *Worker) Paused(queue, taskType string) bool {
 
 // EveryQueueLevel is how seldom a busy worker looks at all priorities.
 var EveryQueueLevel = everyQueueLevel
+
+// Vacuum returns what a turn of the leader starts.
+func (w *Worker) Vacuum() (turn func(context.Context)) { return (&vacuumer{w: w}).run }

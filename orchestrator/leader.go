@@ -16,8 +16,6 @@ const (
 	deadsBatch   = 1_000
 	settleBatch  = 1_000
 	strayBatch   = 5_000
-	// vacuumThreshold is how many dead rows make the leader vacuum the queue.
-	vacuumThreshold = 50_000
 )
 
 // leader stands for leader, and does the leader's work while elected.
@@ -30,12 +28,14 @@ type leader struct {
 	// worker has died; zero is at the next turn.
 	sweepAfter time.Time
 	depth      *depthMeter
+	vacuum     *vacuumer
 }
 
 // lead stands for leader until ctx ends.
 func (w *Worker) lead(ctx context.Context) {
-	l := leader{w: w, depth: newDepthMeter(w)}
+	l := leader{w: w, depth: newDepthMeter(w), vacuum: &vacuumer{w: w}}
 	defer l.resign()
+	defer l.vacuum.wait()
 	// Recovery is what others wait for, so it comes with every heartbeat.
 	tick := min(w.config.HeartbeatInterval, w.config.LeaderTerm/3)
 	timer := time.NewTimer(0)
@@ -82,18 +82,21 @@ func (l *leader) turn(ctx context.Context) {
 	l.recover(ctx)
 	l.settleCancelled(ctx)
 	l.depth.measure(ctx)
+	l.vacuum.start(ctx)
 	if time.Since(l.cleaned) >= w.config.CleanupInterval {
 		l.cleaned = time.Now()
 		w.cleanUp(ctx, leadership)
 	}
 }
 
-func (l *leader) campaign(ctx context.Context, worker int64) (leadership store.Leadership, leads bool, err error) {
-	err = l.w.within(ctx, func(ctx context.Context) (err error) {
-		leadership, leads, err = l.w.client.store.Campaign(ctx, worker, l.w.config.LeaderTerm)
-		return err
-	})
-	return leadership, leads, err
+// campaignTimeout bounds a campaign. It does not end with the worker's context:
+// one that was broken off may win all the same, after the worker has resigned.
+const campaignTimeout = 10 * time.Second
+
+func (l *leader) campaign(ctx context.Context, worker int64) (store.Leadership, bool, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), campaignTimeout)
+	defer cancel()
+	return l.w.client.store.Campaign(ctx, worker, l.w.config.LeaderTerm)
 }
 
 // dutyTimeout bounds one statement or transaction of the leader's: no answer
@@ -224,9 +227,6 @@ func (w *Worker) cleanUp(ctx context.Context, l store.Leadership) {
 		}
 	}
 	w.removeHistory(ctx, l)
-	if _, err := st.Vacuum(ctx, vacuumThreshold); err != nil {
-		w.failedDuty(ctx, err)
-	}
 }
 
 // expire ends waiting tasks whose ttl has passed.

@@ -146,22 +146,32 @@ func (s *Store) duty(ctx context.Context, l Leadership, doing, statement string,
 	return n, wrap(doing, err)
 }
 
-const deadRows = `
-SELECT coalesce(n_dead_tup, 0) FROM pg_stat_user_tables WHERE relid = $1::regclass`
+const vacuumed = `
+SELECT n_dead_tup, vacuum_count FROM pg_stat_user_tables WHERE relid = $1::regclass`
 
-// Vacuum vacuums the hot table when it has at least threshold dead rows, and
-// says whether it did. Autovacuum looks once a minute, in which a busy queue
-// grows by millions of dead rows.
-func (s *Store) Vacuum(ctx context.Context, threshold int64) (bool, error) {
-	var dead int64
-	if err := s.queryRow(ctx, deadRows, s.schema+".tasks").Scan(&dead); err != nil {
-		return false, wrap("count dead rows", err)
+// vacuum goes away when somebody is at it already. If it waited, PostgreSQL would
+// take it for more urgent than autovacuum, and break that off.
+const vacuum = `VACUUM (SKIP_LOCKED, TRUNCATE false) orchestrator.tasks`
+
+// Vacuum vacuums the hot table when it has at least so many dead rows, and says
+// whether it did and how many there are now.
+func (s *Store) Vacuum(ctx context.Context, least int64) (did bool, left int64, err error) {
+	left, before, err := s.vacuumed(ctx)
+	if err != nil || left < least {
+		return false, left, err
 	}
-	if dead < threshold {
-		return false, nil
+	if _, err := s.pool.Exec(ctx, s.text(vacuum)); err != nil {
+		return false, left, wrap("vacuum the queue", err)
 	}
-	_, err := s.pool.Exec(ctx, s.text("VACUUM (TRUNCATE false) orchestrator.tasks"))
-	return err == nil, wrap("vacuum the queue", err)
+	left, times, err := s.vacuumed(ctx)
+	return times > before, left, err
+}
+
+// vacuumed is how many dead rows the hot table has, and how often it was
+// vacuumed by others than autovacuum.
+func (s *Store) vacuumed(ctx context.Context) (dead, times int64, err error) {
+	err = s.queryRow(ctx, vacuumed, s.schema+".tasks").Scan(&dead, &times)
+	return dead, times, wrap("count dead rows", err)
 }
 
 const databaseNow = `SELECT now()`
