@@ -12,7 +12,7 @@ const groupedTasks = 100_000
 func groups() lab.Case {
 	all := variants{
 		"ungrouped":        {tasks: groupedTasks},
-		"10,000 groups":    {tasks: groupedTasks, shape: contest.Shape{Groups: 10_000}},
+		"10k groups":    {tasks: groupedTasks, shape: contest.Shape{Groups: 10_000}},
 		"10 groups of 10k": {tasks: groupedTasks, shape: contest.Shape{Groups: 10}},
 	}
 	return lab.Case{
@@ -20,9 +20,9 @@ func groups() lab.Case {
 		Title:       "Drain 100,000 tasks of groups",
 		Unit:        "tasks/s",
 		Notes:       []string{"Tasks of one group run one at a time, in the order in which they were enqueued: of ten groups at most ten tasks run at any moment."},
-		Contestants: []string{"ungrouped", "10,000 groups", "10 groups of 10k"},
+		Contestants: []string{"ungrouped", "10k groups", "10 groups of 10k"},
 		Targets: []lab.Target{
-			{Contestant: "10,000 groups", Against: "ungrouped", AtLeast: .7},
+			{Contestant: "10k groups", Against: "ungrouped", AtLeast: .7},
 			{Contestant: "10 groups of 10k", Against: "ungrouped", AtLeast: .1},
 		},
 		Round: all.round,
