@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -158,17 +159,25 @@ func (a *attempt) logEnd(ctx context.Context, end conclusion, waited, took time.
 	a.log().Debug("attempt ended", "outcome", end.label, "waited", waited.Round(time.Microsecond), "took", took.Round(time.Microsecond))
 }
 
-// taskMetrics looks the metrics of j's type and queue up once.
+// taskMetrics are the metrics of j's type in its queue.
 func (w *Worker) taskMetrics(j *job) *telemetry.TaskMetrics {
 	if w.client.metrics == nil {
 		return nil
 	}
-	key := [2]string{j.route.definition.Name, j.Queue}
-	if found, ok := w.metrics.Load(key); ok {
-		return found.(*telemetry.TaskMetrics)
+	for {
+		known := j.route.metrics.Load()
+		more := map[string]*telemetry.TaskMetrics{}
+		if known != nil {
+			if found, ok := (*known)[j.Queue]; ok {
+				return found
+			}
+			maps.Copy(more, *known)
+		}
+		more[j.Queue] = w.client.metrics.Task(j.route.definition.Name, j.Queue)
+		if j.route.metrics.CompareAndSwap(known, &more) {
+			return more[j.Queue]
+		}
 	}
-	made, _ := w.metrics.LoadOrStore(key, w.client.metrics.Task(key[0], key[1]))
-	return made.(*telemetry.TaskMetrics)
 }
 
 // begin durably marks a suspect as started.

@@ -1,6 +1,11 @@
 package orchestrator
 
-import "strings"
+import (
+	"strings"
+	"sync/atomic"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
+)
 
 // Mux routes tasks to handlers by type. Register everything before the worker
 // starts; a Mux must not change afterwards.
@@ -17,6 +22,9 @@ type Middleware func(next Handler) Handler
 type route struct {
 	definition *Definition // nil: registered by HandleFunc, takes its definition from the database
 	handler    Handler
+	// metrics are those of the type by queue. A map is never changed, but
+	// replaced by a larger one: tasks look into it, and queues are few.
+	metrics atomic.Pointer[map[string]*telemetry.TaskMetrics]
 }
 
 // NewMux returns an empty Mux.

@@ -43,6 +43,7 @@ type pool struct {
 	queues   map[string]*slots
 	ordered  []*slots // queues, for take, which visits them for every job
 	first    int      // in ordered, the one that take visits first: of queues that are equally urgent each gets its turn
+	highest  int16    // no buffered job has a higher priority
 	active   []*job   // in no order
 	buffered int
 	suspects []*job
@@ -147,6 +148,7 @@ func (p *pool) add(jobs []*job) (refused []*job) {
 		}
 		s := p.queues[j.Queue]
 		s.buffer = append(s.buffer, j)
+		p.highest = max(p.highest, j.Priority)
 		touched[s] = true
 	}
 	for s := range touched {
@@ -203,15 +205,7 @@ func (p *pool) take() *job {
 	if j := p.takeSuspect(); j != nil {
 		return j
 	}
-	var best *slots
-	p.first = (p.first + 1) % len(p.ordered)
-	for _, part := range [...][]*slots{p.ordered[p.first:], p.ordered[:p.first]} {
-		for _, s := range part {
-			if len(s.buffer) > 0 && s.running < s.limit() && (best == nil || s.buffer[0].Priority > best.buffer[0].Priority) {
-				best = s
-			}
-		}
-	}
+	best := p.mostUrgent()
 	if best == nil {
 		return nil
 	}
@@ -219,6 +213,31 @@ func (p *pool) take() *job {
 	best.buffer[0] = nil
 	best.buffer = best.buffer[1:]
 	return p.activate(j, best)
+}
+
+// mostUrgent is the queue whose buffer has the most urgent job that has a slot.
+// It looks no further when none could be more urgent: of a hundred queues, to
+// look at all would be much of what a short task costs.
+func (p *pool) mostUrgent() (best *slots) {
+	p.first = (p.first + 1) % len(p.ordered)
+	highest := int16(math.MinInt16)
+	for _, part := range [...][]*slots{p.ordered[p.first:], p.ordered[:p.first]} {
+		for _, s := range part {
+			if len(s.buffer) == 0 {
+				continue
+			}
+			priority := s.buffer[0].Priority
+			highest = max(highest, priority)
+			if s.running >= s.limit() || best != nil && priority <= best.buffer[0].Priority {
+				continue
+			}
+			if best = s; priority >= p.highest {
+				return best
+			}
+		}
+	}
+	p.highest = highest
+	return best
 }
 
 // takeSuspect takes a task that was running when a process died. If it is the

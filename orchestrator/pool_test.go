@@ -8,15 +8,20 @@ import (
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
+// bufferOne is add without starting anything.
+func (p *pool) bufferOne(queue string, priority int16) {
+	s := p.queues[queue]
+	s.buffer = append(s.buffer, &job{Claimed: &store.Claimed{LaneKey: store.LaneKey{Queue: queue, Priority: priority}}})
+	p.highest = max(p.highest, priority)
+	p.buffered++
+}
+
 // A queue that is never empty must not keep the slots of a pool from another
 // one whose tasks are as urgent; a more urgent task goes before both.
 func TestQueuesThatAreEquallyUrgentTakeTurns(t *testing.T) {
 	t.Parallel()
 	p := newPool(&Worker{client: &Client{}, routes: &routing{queues: []*Queue{{Name: "a"}, {Name: "b"}, {Name: "c"}}}})
-	buffer := func(queue string, priority int16) {
-		p.queues[queue].buffer = append(p.queues[queue].buffer, &job{Claimed: &store.Claimed{LaneKey: store.LaneKey{Queue: queue, Priority: priority}}})
-		p.buffered++
-	}
+	buffer := p.bufferOne
 	buffer("b", 1)
 	for range 9 {
 		buffer("a", 0)
@@ -29,4 +34,37 @@ func TestQueuesThatAreEquallyUrgentTakeTurns(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, taken["a"], 3)
 	require.GreaterOrEqual(t, taken["c"], 3)
+}
+
+// A more urgent task that had to wait for a slot of its queue goes first when
+// there is one, wherever the pool looks first.
+func TestUrgentTaskIsTakenWhenItsQueueHasASlotAgain(t *testing.T) {
+	t.Parallel()
+	for range 4 { // which queue is looked at first
+		p := newPool(&Worker{client: &Client{}, routes: &routing{queues: []*Queue{{Name: "a", PerWorker: 1}, {Name: "b"}, {Name: "c"}}}})
+		for range 8 {
+			p.bufferOne("a", 5)
+			p.bufferOne("b", -1)
+			p.bufferOne("c", 0)
+		}
+		end := func(j *job) {
+			p.active = p.active[:len(p.active)-1]
+			p.queues[j.Queue].running--
+		}
+		for lower := range 8 {
+			urgent := p.take()
+			require.Equal(t, "a", urgent.Queue)
+			for range lower {
+				j := p.take()
+				require.Equal(t, "c", j.Queue, "a has no slot")
+				end(j)
+				p.bufferOne("c", 0)
+			}
+			end(urgent)
+		}
+		for range 8 {
+			require.Equal(t, "c", p.take().Queue)
+		}
+		require.Equal(t, "b", p.take().Queue)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,7 +53,6 @@ type Worker struct {
 	// leader to do.
 	leaderWanted chan struct{}
 	leading      atomic.Pointer[store.Leadership] // as the leader's goroutine saw it last; nil while another leads
-	metrics      sync.Map                         // [2]string{type, queue} -> *telemetry.TaskMetrics
 }
 
 // NewWorker returns a worker for the task types registered in mux. Problems of

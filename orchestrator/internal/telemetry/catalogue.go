@@ -29,8 +29,8 @@ const namespace = "orchestrator"
 
 var (
 	// From a no-op to the longest default timeout and beyond.
-	attemptBuckets = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 1800, 7200}
-	waitBuckets    = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 15, 60, 300, 1800, 7200, 43200}
+	attemptBounds = [...]float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 1800, 7200}
+	waitBuckets   = []float64{.001, .005, .01, .05, .1, .5, 1, 5, 15, 60, 300, 1800, 7200, 43200}
 	// Of one statement.
 	statementBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}
 	sizeBuckets      = []float64{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500}
@@ -49,7 +49,7 @@ var (
 	tasksFinished = Metric{Name: "tasks_finished_total", Kind: Counter, Labels: []string{"type", "queue", "state"},
 		Help: "Tasks that ended, by their last state.",
 		Says: "`state` is succeeded, cancelled, expired or dead. Counted once a task, when the database has accepted its end, whoever brought it about: a handler, a crash, or the leader that found it expired. Dead letters are `state=\"dead\"`. All but cancelled are there, with 0, from the first task of a type in a queue on."}
-	attemptDuration = Metric{Name: "attempt_duration_seconds", Kind: Histogram, Labels: []string{"type", "queue"}, Buckets: attemptBuckets,
+	attemptDuration = Metric{Name: "attempt_duration_seconds", Kind: Histogram, Labels: []string{"type", "queue"}, Buckets: attemptBounds[:],
 		Help: "Time a handler took.",
 		Says: "With tracing its buckets carry exemplars: the trace id of a sampled attempt."}
 	queueWait = Metric{Name: "queue_wait_seconds", Kind: Histogram, Labels: []string{"queue"}, Buckets: waitBuckets,

@@ -19,21 +19,22 @@ const (
 	Released  = "released" // given back by a worker that stops
 )
 
+var (
+	outcomes = [...]string{Succeeded, Retried, Snoozed, Cancelled, Expired, Dead, LeaseLost, Released}
+	ends     = [...]string{Succeeded, Cancelled, Expired, Dead}
+)
+
 // Outcomes are all of them.
-func Outcomes() []string {
-	return []string{Succeeded, Retried, Snoozed, Cancelled, Expired, Dead, LeaseLost, Released}
-}
+func Outcomes() []string { return outcomes[:] }
 
 // Ends are the states in which a task can end: the values of the label state
 // of tasks_finished_total.
-func Ends() []string { return []string{Succeeded, Cancelled, Expired, Dead} }
+func Ends() []string { return ends[:] }
 
 // Metrics are the engine's metrics.
 type Metrics struct {
 	enqueued   *prometheus.CounterVec
-	attempts   *prometheus.CounterVec
-	finished   *prometheus.CounterVec
-	duration   *prometheus.HistogramVec
+	series     *taskSeries
 	wait       *prometheus.HistogramVec
 	claimSize  prometheus.Observer
 	claimTime  prometheus.Observer
@@ -63,9 +64,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	reg := registration{to: r}
 	m := &Metrics{
 		enqueued: reg.counters(tasksEnqueued),
-		attempts: reg.counters(attempts),
-		finished: reg.counters(tasksFinished),
-		duration: reg.histograms(attemptDuration),
+		series:   add(&reg, newTaskSeries()),
 		wait:     reg.histograms(queueWait),
 
 		claimSize:  reg.histograms(claimSize).WithLabelValues(),
@@ -135,7 +134,7 @@ func (m *Metrics) Enqueued(taskType, queue string, n int) {
 // Ended counts n tasks that ended outside an attempt; state is one of [Ends].
 func (m *Metrics) Ended(taskType, queue, state string, n int) {
 	if m != nil {
-		m.finished.WithLabelValues(taskType, queue, state).Add(float64(n))
+		m.series.of(taskType, queue).countEnds(state, n)
 	}
 }
 
@@ -245,44 +244,9 @@ func (m *Metrics) OldestReady(queue string, age time.Duration) {
 
 // TaskMetrics are the metrics of one task type in one queue, looked up once.
 type TaskMetrics struct {
-	duration prometheus.Observer
-	wait     prometheus.Observer
-	busy     prometheus.Gauge
-	outcomes counters
-	ends     counters
-}
-
-// counters are the children of vec for one task type in one queue.
-type counters struct {
-	vec             *prometheus.CounterVec
-	taskType, queue string
-	common          [3]counterOf
-}
-
-type counterOf struct {
-	value string // of vec's last label
-	prometheus.Counter
-}
-
-// newCounters has children for the common values from the start, so that
-// increase() sees their first. The others, which most types never have, come
-// when they first count: each takes memory here, and a series in Prometheus.
-func newCounters(vec *prometheus.CounterVec, taskType, queue string, common [3]string) counters {
-	c := counters{vec: vec, taskType: taskType, queue: queue}
-	for i, value := range common {
-		c.common[i] = counterOf{value, vec.WithLabelValues(taskType, queue, value)}
-	}
-	return c
-}
-
-func (c *counters) inc(value string) {
-	for i := range c.common {
-		if c.common[i].value == value {
-			c.common[i].Inc()
-			return
-		}
-	}
-	c.vec.WithLabelValues(c.taskType, c.queue, value).Inc()
+	series *pairSeries
+	wait   prometheus.Observer
+	busy   prometheus.Gauge
 }
 
 // Task returns the metrics of a task type in a queue.
@@ -290,11 +254,9 @@ func (m *Metrics) Task(taskType, queue string) *TaskMetrics {
 	if m == nil {
 		return nil
 	}
-	return &TaskMetrics{
-		duration: m.duration.WithLabelValues(taskType, queue), wait: m.wait.WithLabelValues(queue), busy: m.busy,
-		outcomes: newCounters(m.attempts, taskType, queue, [3]string{Succeeded, Retried, Dead}),
-		ends:     newCounters(m.finished, taskType, queue, [3]string{Succeeded, Expired, Dead}),
-	}
+	t := &TaskMetrics{series: m.series.of(taskType, queue), wait: m.wait.WithLabelValues(queue), busy: m.busy}
+	t.series.worked.Store(true)
+	return t
 }
 
 // Started records the start of an attempt that has waited.
@@ -312,23 +274,19 @@ func (t *TaskMetrics) Ended(took time.Duration, traceID string) {
 		return
 	}
 	t.busy.Dec()
-	if with, ok := t.duration.(prometheus.ExemplarObserver); ok && traceID != "" {
-		with.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": traceID})
-		return
-	}
-	t.duration.Observe(took.Seconds())
+	t.series.observe(took, traceID)
 }
 
 // Outcome counts what became of an attempt, or of a task that had none.
 func (t *TaskMetrics) Outcome(outcome string) {
 	if t != nil {
-		t.outcomes.inc(outcome)
+		t.series.countOutcome(outcome)
 	}
 }
 
 // Finished counts a task whose end, one of [Ends], was accepted.
 func (t *TaskMetrics) Finished(state string) {
 	if t != nil {
-		t.ends.inc(state)
+		t.series.countEnds(state, 1)
 	}
 }

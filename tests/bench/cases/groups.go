@@ -12,7 +12,7 @@ const groupedTasks = 100_000
 func groups() lab.Case {
 	all := variants{
 		"ungrouped":        {tasks: groupedTasks},
-		"10k groups":    {tasks: groupedTasks, shape: contest.Shape{Groups: 10_000}},
+		"10k groups":       {tasks: groupedTasks, shape: contest.Shape{Groups: 10_000}},
 		"10 groups of 10k": {tasks: groupedTasks, shape: contest.Shape{Groups: 10}},
 	}
 	return lab.Case{
