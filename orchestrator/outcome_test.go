@@ -310,6 +310,33 @@ func TestLockedRowsAreFinishedLater(t *testing.T) {
 	await(t, refs)
 }
 
+// History takes the most room, so on a full disk it is what cannot grow while
+// tasks are still enqueued and claimed. None of them is lost or runs twice.
+func TestFullDiskPutsOffTheEndsOfTasks(t *testing.T) {
+	t.Parallel()
+	client := quietClient(t)
+	_, err := client.DB().ExecContext(t.Context(), `
+		CREATE SEQUENCE tries; -- which no rollback takes back
+		CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			PERFORM nextval('tries');
+			RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+		CREATE TRIGGER full_disk BEFORE INSERT ON orchestrator.tasks_finished FOR EACH ROW EXECUTE FUNCTION full_disk()`)
+	require.NoError(t, err)
+	const tasks = 2
+	var runs atomic.Int32
+	startWorker(t, client, handle(echo, func(context.Context, *orchestrator.Raw) ([]byte, error) {
+		runs.Add(1)
+		return nil, nil
+	}), orchestrator.WorkerConfig{})
+	enqueueMany(t, client, echo, tasks)
+	comesTrue(t, func() bool { return count(t, client, "SELECT last_value FROM tries") > 3*tasks }, "more tries than it takes to try each alone")
+	require.Equal(t, tasks, count(t, client, "SELECT count(*) FROM orchestrator.tasks WHERE state = 1"))
+	_, err = client.DB().ExecContext(t.Context(), "DROP TRIGGER full_disk ON orchestrator.tasks_finished")
+	require.NoError(t, err)
+	eventually(t, client, "SELECT count(*) FROM orchestrator.tasks_finished WHERE state = 4 AND attempts = 1", tasks)
+	require.EqualValues(t, tasks, runs.Load())
+}
+
 func TestResultOfAnUnknownTaskIsNotFound(t *testing.T) {
 	t.Parallel()
 	client := orchestratortest.Client(t)
