@@ -62,9 +62,7 @@ func (p *pool) paused(j *job) bool {
 func (p *pool) startMore() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for j := p.take(); j != nil; j = p.take() {
-		go p.run(j)
-	}
+	p.start()
 	signal(p.room)
 }
 

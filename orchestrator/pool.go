@@ -50,6 +50,7 @@ type pool struct {
 	// suspectRuns holds the next suspect back while one runs whose innocence
 	// is not yet plain.
 	suspectRuns bool
+	starting    bool // a goroutine is started that has not begun
 	closed      bool
 	settings    *settings     // what people have changed
 	counted     bool          // in the metric of slots
@@ -157,14 +158,33 @@ func (p *pool) add(jobs []*job) (refused []*job) {
 			slices.SortStableFunc(s.buffer, byPriority)
 		}
 	}
-	for j := p.take(); j != nil; j = p.take() {
+	p.start()
+	return refused
+}
+
+// start sees to it that every buffered job for which there is a slot starts. The
+// caller holds mu.
+//
+// It starts one goroutine, which starts the next before it runs its own job, and
+// so on: a goroutine that has not begun yet stands for all that are to follow.
+// Jobs that block are all started that way; those that take no time are over
+// before another goroutine begins, and need few.
+func (p *pool) start() {
+	if p.starting {
+		return
+	}
+	if j := p.take(); j != nil {
+		p.starting = true
 		go p.run(j)
 	}
-	return refused
 }
 
 // run works j and then whatever is next, until nothing is.
 func (p *pool) run(j *job) {
+	p.mu.Lock()
+	p.starting = false
+	p.start()
+	p.mu.Unlock()
 	for j != nil {
 		p.w.work(j)
 		j = p.done(j)
@@ -273,9 +293,7 @@ func (p *pool) cleared(j *job) {
 		return
 	}
 	p.suspectRuns = false
-	if next := p.take(); next != nil {
-		go p.run(next)
-	}
+	p.start()
 }
 
 // stale removes buffered jobs that were claimed more than age ago: whoever has

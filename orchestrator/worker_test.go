@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,4 +96,33 @@ func TestFailedAttemptIsRetried(t *testing.T) {
 	got, err := result(t, enqueue(t, client, echo, `{}`))
 	require.NoError(t, err)
 	require.Equal(t, `"third"`, got)
+}
+
+// Tasks that are claimed together and wait for each other all run at once, and
+// none is given back and claimed again for that.
+func TestAllSlotsAreFilledByOneClaim(t *testing.T) {
+	t.Parallel()
+	const slots = 200
+	client := orchestratortest.Client(t)
+	refs, err := client.Enqueue(t.Context(), slices.Repeat([]orchestrator.Request{{Definition: echo, Payload: []byte(`{}`)}}, slots))
+	require.NoError(t, err)
+	var running atomic.Int32
+	full := make(chan struct{})
+	mux := orchestrator.NewMux()
+	mux.Handle(echo, orchestrator.HandlerFunc(func(ctx context.Context, _ *orchestrator.Raw) ([]byte, error) {
+		if running.Add(1) == slots {
+			close(full)
+		}
+		select {
+		case <-full:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}))
+	startWorker(t, client, mux, orchestrator.WorkerConfig{PoolSize: slots, ClaimInterval: time.Hour})
+	for _, ref := range refs {
+		_, err := result(t, ref)
+		require.NoError(t, err)
+	}
 }
