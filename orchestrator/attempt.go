@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -25,7 +24,6 @@ type attempt struct {
 	context attemptContext
 	task    Raw        // what the handler is given
 	span    trace.Span // nil without tracing
-	traceID string     // "" unless sampled
 	// completed is set once Complete has written the result in the handler's
 	// own transaction.
 	completed atomic.Bool
@@ -108,12 +106,11 @@ func (w *Worker) work(j *job) {
 	a.describe()
 	ctx := w.client.tracing.WithBaggage(&a.context, a.task.Metadata[metadataBaggage])
 	ctx, a.span = w.client.tracing.Process(ctx, j.trace(waited))
-	a.traceID = w.client.tracing.TraceID(a.span)
 
 	metrics.Started(waited)
 	result, err := call(ctx, j.route.handler, &a.task)
 	took := time.Since(began)
-	metrics.Ended(took, a.traceID)
+	metrics.Ended(took, a.traceID())
 
 	end := w.conclude(ctx, a, result, err)
 	a.logEnd(ctx, end, waited, took)
@@ -144,11 +141,14 @@ func (a *attempt) log() *slog.Logger {
 	j := a.job
 	log := a.w.logger.With("task", j.ID, "type", j.route.definition.Name, "queue", j.Queue,
 		"attempt", int(j.Attempts)+1, "worker", j.fence.Worker)
-	if a.traceID != "" {
-		log = log.With("trace_id", a.traceID)
+	if id := a.traceID(); id != "" {
+		log = log.With("trace_id", id)
 	}
 	return log
 }
+
+// traceID is "" unless the attempt's trace is sampled.
+func (a *attempt) traceID() string { return a.w.client.tracing.TraceID(a.span) }
 
 // logEnd says how an attempt ended that went as it was meant to; conclude has
 // told the others.
@@ -164,20 +164,11 @@ func (w *Worker) taskMetrics(j *job) *telemetry.TaskMetrics {
 	if w.client.metrics == nil {
 		return nil
 	}
-	for {
-		known := j.route.metrics.Load()
-		more := map[string]*telemetry.TaskMetrics{}
-		if known != nil {
-			if found, ok := (*known)[j.Queue]; ok {
-				return found
-			}
-			maps.Copy(more, *known)
-		}
-		more[j.Queue] = w.client.metrics.Task(j.route.definition.Name, j.Queue)
-		if j.route.metrics.CompareAndSwap(known, &more) {
-			return more[j.Queue]
-		}
+	found, ok := j.route.metrics.Load(j.Queue)
+	if !ok {
+		found, _ = j.route.metrics.LoadOrStore(j.Queue, w.client.metrics.Task(j.route.definition.Name, j.Queue))
 	}
+	return found.(*telemetry.TaskMetrics)
 }
 
 // begin durably marks a suspect as started.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
@@ -320,8 +321,9 @@ func (c *claimer) signals() (hinted map[lane]bool, due bool) {
 }
 
 // jobSlab is how many jobs share an allocation: few enough that one which runs
-// for hours does not keep the memory of a whole claim.
-const jobSlab = 32
+// for hours does not keep the memory of a whole claim, and as many as fill a size
+// class of Go's allocator.
+const jobSlab = 16 << 10 / int(unsafe.Sizeof(job{}))
 
 // accept turns rows into jobs, and returns those that are to start.
 func (w *Worker) accept(s *session, claim int64, claimed []*store.Claimed, now time.Time) (starts []*job) {

@@ -110,7 +110,8 @@ func (ls *lanes) ready(open func(lane) bool) []lane {
 // Lanes of which nothing is wanted are not served.
 func (ls *lanes) request(ready []lane, wants []int, total int) (req store.ClaimRequest, served []lane) {
 	known := ls.routes.contracts.Load()
-	req = store.ClaimRequest{Limit: total, Known: known.newest, Foreign: known.foreign}
+	req = store.ClaimRequest{Lanes: make([]store.Lane, 0, len(ready)), Limit: total, Known: known.newest, Foreign: known.foreign}
+	served = make([]lane, 0, len(ready))
 	for i, l := range ready {
 		if wants[i] > 0 {
 			served = append(served, l)

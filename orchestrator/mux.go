@@ -2,9 +2,7 @@ package orchestrator
 
 import (
 	"strings"
-	"sync/atomic"
-
-	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/telemetry"
+	"sync"
 )
 
 // Mux routes tasks to handlers by type. Register everything before the worker
@@ -22,9 +20,7 @@ type Middleware func(next Handler) Handler
 type route struct {
 	definition *Definition // nil: registered by HandleFunc, takes its definition from the database
 	handler    Handler
-	// metrics are those of the type by queue. A map is never changed, but
-	// replaced by a larger one: tasks look into it, and queues are few.
-	metrics atomic.Pointer[map[string]*telemetry.TaskMetrics]
+	metrics    sync.Map // of the type: *telemetry.TaskMetrics by queue
 }
 
 // NewMux returns an empty Mux.

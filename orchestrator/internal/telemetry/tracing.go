@@ -381,7 +381,7 @@ func firstLine(err error) string {
 // Traceparent is a span's W3C header, "" when it is not sampled or there is
 // none.
 func (t *Tracing) Traceparent(span trace.Span) string {
-	if t == nil || !span.SpanContext().IsSampled() {
+	if t == nil || span == nil || !span.SpanContext().IsSampled() {
 		return ""
 	}
 	return carry(span.SpanContext()).Parent
@@ -389,7 +389,7 @@ func (t *Tracing) Traceparent(span trace.Span) string {
 
 // TraceID is the hexadecimal trace id of a sampled span, "" otherwise.
 func (t *Tracing) TraceID(span trace.Span) string {
-	if t == nil || !span.SpanContext().IsSampled() {
+	if t == nil || span == nil || !span.SpanContext().IsSampled() {
 		return ""
 	}
 	return span.SpanContext().TraceID().String()
