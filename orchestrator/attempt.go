@@ -159,18 +159,6 @@ func (a *attempt) logEnd(ctx context.Context, end conclusion, waited, took time.
 	a.log().Debug("attempt ended", "outcome", end.label, "waited", waited.Round(time.Microsecond), "took", took.Round(time.Microsecond))
 }
 
-// taskMetrics are the metrics of j's type in its queue.
-func (w *Worker) taskMetrics(j *job) *telemetry.TaskMetrics {
-	if w.client.metrics == nil {
-		return nil
-	}
-	found, ok := j.route.metrics.Load(j.Queue)
-	if !ok {
-		found, _ = j.route.metrics.LoadOrStore(j.Queue, w.client.metrics.Task(j.route.definition.Name, j.Queue))
-	}
-	return found.(*telemetry.TaskMetrics)
-}
-
 // begin durably marks a suspect as started.
 func (w *Worker) begin(j *job) bool {
 	ctx, cancel := context.WithTimeout(j.session.handlers, finishTimeout)

@@ -354,7 +354,7 @@ func (w *Worker) accept(s *session, claim int64, claimed []*store.Claimed, now t
 		if before != nil && j.route == before.route && j.Queue == before.Queue {
 			j.metrics = before.metrics // claims are mostly of one kind
 		} else {
-			j.metrics = w.taskMetrics(j)
+			j.metrics = w.client.metrics.Task(j.route.definition.Name, j.Queue)
 		}
 		before = j
 		jobs = append(jobs, j)

@@ -1,9 +1,6 @@
 package orchestrator
 
-import (
-	"strings"
-	"sync"
-)
+import "strings"
 
 // Mux routes tasks to handlers by type. Register everything before the worker
 // starts; a Mux must not change afterwards.
@@ -20,7 +17,6 @@ type Middleware func(next Handler) Handler
 type route struct {
 	definition *Definition // nil: registered by HandleFunc, takes its definition from the database
 	handler    Handler
-	metrics    sync.Map // of the type: *telemetry.TaskMetrics by queue
 }
 
 // NewMux returns an empty Mux.

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +54,9 @@ type Metrics struct {
 	fired      *prometheus.CounterVec
 	skipped    *prometheus.CounterVec
 	lag        prometheus.Observer
+
+	mu     sync.RWMutex
+	worked map[pair]*TaskMetrics // guarded by mu
 }
 
 // NewMetrics registers the metrics with r. With a nil r it returns nil. Metrics
@@ -63,6 +67,8 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	}
 	reg := registration{to: r}
 	m := &Metrics{
+		worked: map[pair]*TaskMetrics{},
+
 		enqueued: reg.counters(tasksEnqueued),
 		series:   add(&reg, newTaskSeries()),
 		wait:     reg.histograms(queueWait),
@@ -134,7 +140,7 @@ func (m *Metrics) Enqueued(taskType, queue string, n int) {
 // Ended counts n tasks that ended outside an attempt; state is one of [Ends].
 func (m *Metrics) Ended(taskType, queue, state string, n int) {
 	if m != nil {
-		m.series.of(taskType, queue).countEnds(state, n)
+		m.series.of(pair{taskType, queue}).countEnds(state, n)
 	}
 }
 
@@ -242,20 +248,30 @@ func (m *Metrics) OldestReady(queue string, age time.Duration) {
 	}
 }
 
-// TaskMetrics are the metrics of one task type in one queue, looked up once.
+// TaskMetrics are the metrics of one task type in one queue.
 type TaskMetrics struct {
 	series *pairSeries
 	wait   prometheus.Observer
 	busy   prometheus.Gauge
 }
 
-// Task returns the metrics of a task type in a queue.
+// Task returns the metrics of a task type in a queue that a worker handles.
 func (m *Metrics) Task(taskType, queue string) *TaskMetrics {
 	if m == nil {
 		return nil
 	}
-	t := &TaskMetrics{series: m.series.of(taskType, queue), wait: m.wait.WithLabelValues(queue), busy: m.busy}
+	key := pair{taskType, queue}
+	m.mu.RLock()
+	known := m.worked[key]
+	m.mu.RUnlock()
+	if known != nil {
+		return known
+	}
+	t := &TaskMetrics{series: m.series.of(key), wait: m.wait.WithLabelValues(queue), busy: m.busy}
 	t.series.worked.Store(true)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.worked[key] = t // somebody else's, made at the same time, is of the same series
 	return t
 }
 

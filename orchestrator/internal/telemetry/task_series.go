@@ -12,30 +12,32 @@ import (
 
 // taskSeries has the series that every task counts in, by task type and queue.
 // They are not in vectors of client_golang: a worker may have thousands of those
-// pairs, and there each takes six kilobytes in a hundred objects, through which
-// every task, and every garbage collection, would have to go. Here a pair is one
-// small object, of which Prometheus is given metrics when it asks.
+// pairs, and there each is a hundred objects, through which every task, and every
+// garbage collection, would have to go. Here a pair is one small object, of which
+// Prometheus is given metrics when it asks.
 type taskSeries struct {
 	attempts, finished, duration *prometheus.Desc
 
-	pairs sync.Map // [2]string{type, queue} -> *pairSeries
+	pairs sync.Map // pair -> *pairSeries
 }
+
+type pair struct{ taskType, queue string }
 
 // pairSeries are the series of one task type in one queue.
 type pairSeries struct {
-	exemplars atomic.Pointer[[durations]atomic.Pointer[prometheus.Exemplar]] // nil before the first
+	exemplars atomic.Pointer[[attemptBuckets]atomic.Pointer[prometheus.Exemplar]] // nil before the first
 	// worked says that a worker of this process handles the pair. Of one that has
 	// ended tasks as leader alone, there is only what it has counted.
 	worked    atomic.Bool
 	created   int64 // in nanoseconds since 1970
 	outcomes  [len(outcomes)]atomic.Uint64
 	ends      [len(ends)]atomic.Uint64
-	total     atomic.Uint64            // seconds of all durations, the bits of a float64
-	durations [durations]atomic.Uint64 // how many are in which bucket
+	total     atomic.Uint64                 // seconds of all durations, the bits of a float64
+	durations [attemptBuckets]atomic.Uint64 // how many are in which bucket
 }
 
-// durations is how many buckets there are, with that of the longest.
-const durations = len(attemptBounds) + 1
+// attemptBuckets is how many buckets durations have, with that of the longest.
+const attemptBuckets = len(attemptBounds) + 1
 
 // The outcomes and ends that have series, of 0, from a pair's first task on, so
 // that increase() sees their first. Most types never have the others.
@@ -52,8 +54,7 @@ func newTaskSeries() *taskSeries {
 }
 
 // of returns the series of a pair.
-func (s *taskSeries) of(taskType, queue string) *pairSeries {
-	key := [2]string{taskType, queue}
+func (s *taskSeries) of(key pair) *pairSeries {
 	if found, ok := s.pairs.Load(key); ok {
 		return found.(*pairSeries)
 	}
@@ -87,7 +88,7 @@ func (p *pairSeries) observe(took time.Duration, traceID string) {
 		return
 	}
 	if p.exemplars.Load() == nil {
-		p.exemplars.CompareAndSwap(nil, new([durations]atomic.Pointer[prometheus.Exemplar]))
+		p.exemplars.CompareAndSwap(nil, new([attemptBuckets]atomic.Pointer[prometheus.Exemplar]))
 	}
 	p.exemplars.Load()[bucket].Store(&prometheus.Exemplar{Value: seconds, Labels: prometheus.Labels{"trace_id": traceID}, Timestamp: time.Now()})
 }
@@ -102,19 +103,19 @@ func (s *taskSeries) Describe(to chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (s *taskSeries) Collect(to chan<- prometheus.Metric) {
 	s.pairs.Range(func(key, value any) bool {
-		labels, p := key.([2]string), value.(*pairSeries)
+		of, p := key.(pair), value.(*pairSeries)
 		worked, created := p.worked.Load(), time.Unix(0, p.created)
 		count := func(desc *prometheus.Desc, values []string, counts []atomic.Uint64, common []string) {
 			for i, value := range values {
 				if n := counts[i].Load(); n > 0 || worked && slices.Contains(common, value) {
-					to <- prometheus.MustNewConstMetricWithCreatedTimestamp(desc, prometheus.CounterValue, float64(n), created, labels[0], labels[1], value)
+					to <- prometheus.MustNewConstMetricWithCreatedTimestamp(desc, prometheus.CounterValue, float64(n), created, of.taskType, of.queue, value)
 				}
 			}
 		}
 		count(s.attempts, outcomes[:], p.outcomes[:], commonOutcomes)
 		count(s.finished, ends[:], p.ends[:], commonEnds)
 		if worked {
-			to <- p.histogram(s.duration, created, labels)
+			to <- p.histogram(s.duration, created, of)
 		}
 		return true
 	})
@@ -122,7 +123,7 @@ func (s *taskSeries) Collect(to chan<- prometheus.Metric) {
 
 // histogram is the metric of the durations. What is observed meanwhile may be in
 // its sum and not in its buckets.
-func (p *pairSeries) histogram(desc *prometheus.Desc, created time.Time, labels [2]string) prometheus.Metric {
+func (p *pairSeries) histogram(desc *prometheus.Desc, created time.Time, of pair) prometheus.Metric {
 	var count uint64
 	upTo := make(map[float64]uint64, len(attemptBounds))
 	for i, bound := range attemptBounds {
@@ -131,11 +132,11 @@ func (p *pairSeries) histogram(desc *prometheus.Desc, created time.Time, labels 
 	}
 	count += p.durations[len(attemptBounds)].Load()
 	total := math.Float64frombits(p.total.Load())
-	m := prometheus.MustNewConstHistogramWithCreatedTimestamp(desc, count, total, upTo, created, labels[0], labels[1])
+	m := prometheus.MustNewConstHistogramWithCreatedTimestamp(desc, count, total, upTo, created, of.taskType, of.queue)
 	var examples []prometheus.Exemplar
-	if of := p.exemplars.Load(); of != nil {
-		for i := range of {
-			if one := of[i].Load(); one != nil {
+	if all := p.exemplars.Load(); all != nil {
+		for i := range all {
+			if one := all[i].Load(); one != nil {
 				examples = append(examples, *one)
 			}
 		}
