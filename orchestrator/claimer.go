@@ -37,7 +37,8 @@ type claimer struct {
 	pause     time.Duration // of polling
 	idleFrom  time.Time     // when it last became idle
 	uncertain []uncertainClaim
-	most      int // rows a claim may ask for, after one that took too long; 0 is any
+	most      int  // rows a claim may ask for, after one that took too long; 0 is any
+	backlog   bool // the last claim filled all the room there was
 	// passedOver is set when lanes got nothing because others had all the
 	// tokens and then did not use them. It is their turn now.
 	passedOver bool
@@ -162,12 +163,17 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	}
 	c.w.control.saw(c.lanes)
 	c.rates.begin()
-	ready := c.lanes.ready(func(l lane) bool { return c.open(l, wants[l.Queue]) })
+	room := func(l lane) int { return c.rates.room(l, wants[l.Queue]) }
+	ready := c.lanes.ready(func(l lane) bool { return room(l) > 0 && c.rates.wait(l) <= 0 })
+	most := slices.Repeat([]int{total}, len(ready))
+	if c.backlog {
+		ready, most = divide(ready, room, total)
+	}
 	tokens, err := c.rates.take(ctx, c.rates.asks(ready, wants))
 	if err != nil {
 		return 0, err
 	}
-	shares := c.rates.share(ready, wants, tokens)
+	shares := c.rates.share(ready, most, wants, tokens)
 	req, served := c.lanes.request(ready, shares, total)
 	if len(served) == 0 {
 		c.giveBackTokens(ctx, tokens)
@@ -201,6 +207,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 			tokens[key]--
 		}
 	}
+	c.backlog = len(claimed) == req.Limit
 	exhausted := c.lanes.advance(req, served, claimed, now)
 	c.giveBackTokens(ctx, tokens)
 	if len(served) < len(ready) {
@@ -213,14 +220,6 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		c.w.lease.setIdle(ctx, false)
 	}
 	return claimAgain, nil
-}
-
-// open tells whether a task of a lane could be claimed.
-func (c *claimer) open(l lane, has room) bool {
-	if len(c.rates.buckets(l)) > 0 {
-		return has.paced > 0 && c.rates.wait(l) <= 0
-	}
-	return has.any > 0
 }
 
 // giveBackTokens gives back what was taken for tasks that were not there.

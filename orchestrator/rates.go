@@ -44,6 +44,9 @@ func (r *rates) begin() { r.limits = r.routes.contracts.Load().rates }
 
 // buckets are those from which every task of a lane needs a token.
 func (r *rates) buckets(l lane) []string {
+	if len(r.limits) == 0 {
+		return nil
+	}
 	var keys []string
 	if r.limits[queueBucket(l.Queue)] != nil {
 		keys = append(keys, queueBucket(l.Queue))
@@ -162,18 +165,26 @@ func (r *rates) asks(lanes []lane, rooms map[string]room) map[string]int {
 	return asks
 }
 
-// share says how many tasks may be claimed from each lane, and takes the
-// tokens for them out of tokens: lanes that come first are served first.
-func (r *rates) share(lanes []lane, rooms map[string]room, tokens map[string]int) (wants []int) {
+// room is for how many tasks of a lane there is room in its queue.
+func (r *rates) room(l lane, has room) int {
+	if len(r.buckets(l)) > 0 {
+		return has.paced
+	}
+	return has.any
+}
+
+// share says how many tasks may be claimed from each lane, no more than most,
+// and takes the tokens for them out of tokens: lanes that come first are served
+// first.
+func (r *rates) share(lanes []lane, most []int, rooms map[string]room, tokens map[string]int) (wants []int) {
 	rooms, tokens = maps.Clone(rooms), maps.Clone(tokens)
 	wants = make([]int, len(lanes))
 	for i, l := range lanes {
 		room, keys := rooms[l.Queue], r.buckets(l)
+		wants[i] = min(most[i], r.room(l, room))
 		if len(keys) == 0 {
-			wants[i] = room.any
 			continue
 		}
-		wants[i] = room.paced
 		for _, key := range keys {
 			wants[i] = min(wants[i], tokens[key])
 		}

@@ -1,0 +1,41 @@
+package orchestrator
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What a claim of a backlog asks each lane for.
+func TestBacklogIsDividedEvenly(t *testing.T) {
+	t.Parallel()
+	a, b, c, low := lane{Queue: "a", Priority: 5}, lane{Queue: "b", Priority: 5}, lane{Queue: "c", Priority: 5}, lane{Queue: "a"}
+	for name, one := range map[string]struct {
+		ready []lane
+		rooms map[string]int // by queue; 100 where nothing is said
+		total int
+		most  []int
+	}{
+		"one lane gets all":                          {ready: []lane{a}, total: 90, most: []int{90}},
+		"lanes of one priority get the same":         {ready: []lane{a, b, c}, total: 90, most: []int{30, 30, 30}},
+		"the claim's own limit cuts what is uneven":  {ready: []lane{a, b, c}, total: 100, most: []int{34, 34, 34}},
+		"none of many is left out":                   {ready: []lane{a, b, c}, total: 1, most: []int{1, 1, 1}},
+		"lower priorities are left out":              {ready: []lane{a, b, low}, total: 90, most: []int{45, 45}},
+		"unless there is room for them":              {ready: []lane{a, b, low}, rooms: map[string]int{"b": 10}, total: 90, most: []int{45, 10, 35}},
+		"which is for as many as there is room for":  {ready: []lane{b, low}, rooms: map[string]int{"a": 20, "b": 10}, total: 90, most: []int{10, 20}},
+		"nothing is divided where nothing is wanted": {ready: []lane{a}, total: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			served, most := divide(one.ready, func(l lane) int {
+				if n, ok := one.rooms[l.Queue]; ok {
+					return n
+				}
+				return 100
+			}, one.total)
+			require.Equal(t, one.most, most)
+			require.Equal(t, len(most), len(served))
+			require.Equal(t, one.ready[:len(served)], append([]lane{}, served...))
+		})
+	}
+}
