@@ -54,8 +54,9 @@ INSERT INTO orchestrator.tasks (
 SELECT `
 	timedInput = `greatest(due, now()), due, CASE WHEN ttl > 0 THEN due + ttl * interval '1 microsecond' END,
     CASE WHEN deadline > 0 THEN due + deadline * interval '1 microsecond' END,
-    nullif(timeout, 0), contract, ` + newState + `, ` + newState + `, priority, nullif(max_attempts, 0::smallint), queue, sublane, nullif(group_key, ''), nullif(limit_key, ''),
-    nullif(trace_parent, ''), nullif(trace_state, ''), payload::json, nullif(metadata, '')::json
+    nullif(timeout, 0), contract, ` + newState + `, ` + newState + `, priority, nullif(max_attempts, 0::smallint), queue,
+    sublane, nullif(group_key, ''), nullif(limit_key, ''), nullif(trace_parent, ''), nullif(trace_state, ''), payload::json,
+    nullif(metadata, '')::json
 FROM (
     SELECT *, CASE WHEN run_at > 0 THEN timestamptz 'epoch' + run_at * interval '1 microsecond' ELSE now() END
         + delay * interval '1 microsecond' AS due

@@ -85,40 +85,44 @@ func (s *Store) copyIn(ctx context.Context, tasks []NewTask, ids *IDs) ([]Insert
 	return insertedAt(ids.now, ids.list), allStored(int(n), len(tasks))
 }
 
+// optionalColumns are sent for a batch in which some task needs them: each costs
+// something for each row, and most have defaults that are right for most batches.
+var optionalColumns = []copiedColumn{
+	{"sublane", func(t *NewTask) bool { return t.Sublane != "" }, func(t *NewTask) any { return t.Sublane }},
+	{"state", (*NewTask).waits, func(t *NewTask) any { return t.state() }},
+	{"waits_for", (*NewTask).waits, func(t *NewTask) any { return t.state() }},
+	{"group_key", func(t *NewTask) bool { return t.GroupKey != "" }, func(t *NewTask) any { return textOrNull(t.GroupKey) }},
+	{"limit_key", func(t *NewTask) bool { return t.LimitKey != "" }, func(t *NewTask) any { return textOrNull(t.LimitKey) }},
+	{"trace_parent", func(t *NewTask) bool { return t.TraceParent != "" }, func(t *NewTask) any { return textOrNull(t.TraceParent) }},
+	{"trace_state", func(t *NewTask) bool { return t.TraceState != "" }, func(t *NewTask) any { return textOrNull(t.TraceState) }},
+}
+
+type copiedColumn struct {
+	name   string
+	needed func(*NewTask) bool // for a task
+	value  func(*NewTask) any
+}
+
 // copiedRows implements [pgx.CopyFromSource].
 type copiedRows struct {
-	tasks []NewTask
-	ids   *IDs
-	drawn int // of ids
-	at    int
-	// columns are those that some task of the batch needs: each costs something
-	// for each row, and most have defaults that are right for most batches.
-	columns                                 []string
-	sublane, waits, traceParent, traceState bool
-	row                                     []any // one for all: CopyFrom writes each before it asks for the next
+	tasks    []NewTask
+	ids      *IDs
+	drawn    int // of ids
+	at       int
+	columns  []string
+	optional []copiedColumn // the last of columns
+	row      []any          // one for all: CopyFrom writes each before it asks for the next
 }
 
 func newCopiedRows(tasks []NewTask, ids *IDs) *copiedRows {
-	r := &copiedRows{tasks: tasks, ids: ids, at: -1}
-	for i := range tasks {
-		t := &tasks[i]
-		r.sublane = r.sublane || t.Sublane != ""
-		r.waits = r.waits || t.GroupKey != "" || t.LimitKey != ""
-		r.traceParent = r.traceParent || t.TraceParent != ""
-		r.traceState = r.traceState || t.TraceState != ""
-	}
-	r.columns = []string{"id", "contract", "priority", "queue", "payload"}
-	if r.sublane {
-		r.columns = append(r.columns, "sublane")
-	}
-	if r.waits {
-		r.columns = append(r.columns, "state", "waits_for", "group_key", "limit_key")
-	}
-	if r.traceParent {
-		r.columns = append(r.columns, "trace_parent")
-	}
-	if r.traceState {
-		r.columns = append(r.columns, "trace_state")
+	r := &copiedRows{tasks: tasks, ids: ids, at: -1, columns: []string{"id", "contract", "priority", "queue", "payload"}}
+	for _, column := range optionalColumns {
+		for i := range tasks {
+			if column.needed(&tasks[i]) {
+				r.columns, r.optional = append(r.columns, column.name), append(r.optional, column)
+				break
+			}
+		}
 	}
 	r.row = make([]any, 0, len(r.columns))
 	return r
@@ -140,21 +144,14 @@ func (r *copiedRows) Next() bool {
 func (r *copiedRows) Values() ([]any, error) {
 	t := &r.tasks[r.at]
 	r.row = append(r.row[:0], r.ids.list[r.at], t.Contract, t.Priority, t.Queue, t.Payload)
-	if r.sublane {
-		r.row = append(r.row, t.Sublane)
-	}
-	if r.waits {
-		state := t.state()
-		r.row = append(r.row, state, state, textOrNull(t.GroupKey), textOrNull(t.LimitKey))
-	}
-	if r.traceParent {
-		r.row = append(r.row, textOrNull(t.TraceParent))
-	}
-	if r.traceState {
-		r.row = append(r.row, textOrNull(t.TraceState))
+	for _, column := range r.optional {
+		r.row = append(r.row, column.value(t))
 	}
 	return r.row, nil
 }
+
+// waits tells whether the task waits for its group's turn or for a slot.
+func (t *NewTask) waits() bool { return t.state() != StateReady }
 
 // state is what newState is.
 func (t *NewTask) state() int16 {

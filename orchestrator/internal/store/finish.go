@@ -276,8 +276,7 @@ released AS MATERIALIZED (
     WHERE x.delay > 0 AND t.limit_slot IS NOT NULL),
 ended AS (
     UPDATE orchestrator.tasks t
-    SET state = CASE WHEN x.delay > 0 AND t.limit_slot IS NOT NULL THEN 3 ELSE 0 END,
-        waits_for = CASE WHEN x.delay > 0 AND t.limit_slot IS NOT NULL THEN 3 ELSE 0 END,
+    SET state = ` + stateOfReturned + `, waits_for = ` + stateOfReturned + `,
         limit_slot = CASE WHEN x.delay > 0 THEN NULL ELSE t.limit_slot END,
         worker_id = NULL, claim = NULL, started_at = NULL, suspect = t.suspect AND t.started_at IS NULL, attempts = x.attempts,
         run_at = now() + x.delay * interval '1 microsecond', sublane = x.sublane,
@@ -288,6 +287,9 @@ ended AS (
 me AS MATERIALIZED (
     SELECT $10::bigint AS worker, $11::bigint AS claim, $12::integer AS known, $13::integer[] AS foreigners, $14::smallint = 1 AS floored),
 ` + handOver + handedOver
+
+// stateOfReturned is also what the task waits for.
+const stateOfReturned = `CASE WHEN x.delay > 0 AND t.limit_slot IS NOT NULL THEN 3 ELSE 0 END`
 
 // Finish moves tasks to history and returns the ids of those whose fence held,
 // but for those that somebody keeps locked. Batches must be sorted by id.

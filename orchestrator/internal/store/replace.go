@@ -55,8 +55,7 @@ replaced AS (
         expires_at = CASE WHEN h.ttl > 0 THEN h.due + h.ttl * interval '1 microsecond' END,
         deadline_at = CASE WHEN h.deadline > 0 THEN h.due + h.deadline * interval '1 microsecond' END,
         run_at = CASE WHEN h.moves THEN greatest(h.due, now()) ELSE h.ready_at END,
-        state = CASE WHEN NOT h.moves THEN h.state WHEN h.group_key <> '' THEN 2 WHEN h.limit_key <> '' THEN 3 ELSE 0 END,
-        waits_for = CASE WHEN NOT h.moves THEN h.state WHEN h.group_key <> '' THEN 2 WHEN h.limit_key <> '' THEN 3 ELSE 0 END,
+        state = ` + stateOfReplaced + `, waits_for = ` + stateOfReplaced + `,
         limit_slot = CASE WHEN NOT h.moves THEN h.limit_slot END
     FROM held h
     WHERE t.id = ANY (ARRAY(SELECT task_id FROM held)) AND h.task_id = t.id),
@@ -70,6 +69,9 @@ SELECT h.type, h.key, h.task_id,
     CASE WHEN h.moves AND h.limit_slot IS NOT NULL THEN h.old_limit ELSE '' END,
     CASE WHEN h.moves THEN coalesce(h.limit_slot, 0::smallint) ELSE 0::smallint END
 FROM held h`
+
+// stateOfReplaced is also what the task waits for.
+const stateOfReplaced = `CASE WHEN NOT h.moves THEN h.state WHEN h.group_key <> '' THEN 2 WHEN h.limit_key <> '' THEN 3 ELSE 0 END`
 
 // replaceHolders replaces the tasks that have the keys of keyed, where that is
 // possible, and returns the turns and slots that they give up.

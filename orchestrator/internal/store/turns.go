@@ -78,9 +78,7 @@ taken AS (` + takeNext + `, limit_slot = ` + slotOfTaker + `, waits_for = CASE W
     RETURNING ` + takenColumns + `),
 promoted AS (
     UPDATE orchestrator.tasks t
-    SET state = CASE WHEN t.limit_key IS NULL OR t.id = ANY (ARRAY(SELECT id FROM takers)) THEN 0 ELSE 3 END,
-        waits_for = CASE WHEN t.limit_key IS NULL OR t.id = ANY (ARRAY(SELECT id FROM takers)) THEN 0 ELSE 3 END,
-        run_at = now(), limit_slot = ` + slotOfTaker + `
+    SET state = ` + stateOfPromoted + `, waits_for = ` + stateOfPromoted + `, run_at = now(), limit_slot = ` + slotOfTaker + `
     WHERE t.id = ANY (ARRAY(SELECT id FROM settled WHERE NOT direct UNION ALL SELECT id FROM takers WHERE NOT direct))
     RETURNING ` + promotedColumns + `),
 ` + turnsOver + `,
@@ -161,7 +159,8 @@ settled AS MATERIALIZED (
 	// promoteNext is for tasks that have no slot yet.
 	promoteNext = `
     UPDATE orchestrator.tasks t
-    SET state = CASE WHEN t.limit_key IS NULL THEN 0 ELSE 3 END, waits_for = CASE WHEN t.limit_key IS NULL THEN 0 ELSE 3 END, run_at = now()`
+    SET state = ` + stateWithTurn + `, waits_for = ` + stateWithTurn + `, run_at = now()`
+	stateWithTurn = `CASE WHEN t.limit_key IS NULL THEN 0 ELSE 3 END`
 
 	promotedColumns = `t.id, t.queue, t.sublane, t.priority, t.state`
 
@@ -179,6 +178,10 @@ settled AS MATERIALIZED (
 const waitsAfter = `w.waits_for = 2 AND CASE WHEN w.state = 2 AND w.group_key = r.group_key THEN w.run_at <= now() END
           AND orchestrator.group_hash(w.group_key) <= orchestrator.group_hash(r.group_key)
           AND (orchestrator.group_hash(w.group_key), w.waits_for, w.id) >`
+
+// stateOfPromoted is of a task t that has been given its turn or, as one of
+// takers, its slot, and also what it waits for.
+const stateOfPromoted = `CASE WHEN t.limit_key IS NULL OR t.id = ANY (ARRAY(SELECT id FROM takers)) THEN 0 ELSE 3 END`
 
 // takeable tells whether a worker may run a task without asking further: it
 // knows the contract, the type has no lane of its own with a rate limit, and the
