@@ -34,7 +34,7 @@ func TestBacklogIsDividedEvenly(t *testing.T) {
 				return 100
 			}, one.total)
 			require.Equal(t, one.most, most)
-			require.Equal(t, len(most), len(served))
+			require.Len(t, served, len(most))
 			require.Equal(t, one.ready[:len(served)], append([]lane{}, served...))
 		})
 	}
