@@ -169,7 +169,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	if c.backlog {
 		ready, most = divide(ready, room, total)
 	}
-	tokens, err := c.rates.take(ctx, c.rates.asks(ready, wants))
+	tokens, err := c.rates.take(ctx, c.rates.asks(ready, most, wants))
 	if err != nil {
 		return 0, err
 	}

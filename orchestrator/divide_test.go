@@ -39,3 +39,15 @@ func TestBacklogIsDividedEvenly(t *testing.T) {
 		})
 	}
 }
+
+// A queue's bucket is asked for no more tokens than the queue's lanes together
+// are to be claimed for, and the queue has room for.
+func TestTokensAreAskedForWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	r := &rates{limits: map[string]*RateLimit{queueBucket("a"): {}, taskBucket("a:x"): {}}}
+	lanes := []lane{{Queue: "a", Priority: 5}, {Queue: "a", Sublane: "a:x"}, {Queue: "b"}, {Queue: "b", Sublane: "a:x"}}
+	rooms := map[string]room{"a": {any: 50, paced: 10}, "b": {any: 50, paced: 20}}
+	require.Equal(t, map[string]int{"queue:a": 10, "task:a:x": 30}, r.asks(lanes, []int{50, 50, 50, 50}, rooms))
+	require.Equal(t, map[string]int{"queue:a": 6, "task:a:x": 6}, r.asks(lanes, []int{3, 3, 3, 3}, rooms))
+	require.Equal(t, map[string]int{"queue:a": 10, "task:a:x": 15}, r.asks(lanes, []int{8, 7, 7, 8}, rooms))
+}

@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"context"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
@@ -151,15 +150,16 @@ func (d *Definition) sublane() string {
 	return d.Name
 }
 
-// asks says how many tokens of which buckets lanes could use.
-func (r *rates) asks(lanes []lane, rooms map[string]room) map[string]int {
-	asks, counted := map[string]int{}, map[string][]string{}
-	for _, l := range lanes {
+// asks says how many tokens of which buckets lanes could use, for no more than
+// most tasks each.
+func (r *rates) asks(lanes []lane, most []int, rooms map[string]room) map[string]int {
+	asks, ofQueue := map[string]int{}, map[[2]string]int{} // by bucket and queue
+	for i, l := range lanes {
 		for _, key := range r.buckets(l) {
-			if !slices.Contains(counted[key], l.Queue) {
-				counted[key] = append(counted[key], l.Queue)
-				asks[key] += rooms[l.Queue].paced
-			}
+			asked := [2]string{key, l.Queue}
+			n := min(most[i], rooms[l.Queue].paced-ofQueue[asked])
+			ofQueue[asked] += n
+			asks[key] += n
 		}
 	}
 	return asks
