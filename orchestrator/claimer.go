@@ -163,17 +163,15 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	}
 	c.w.control.saw(c.lanes)
 	c.rates.begin()
-	room := func(l lane) int { return c.rates.room(l, wants[l.Queue]) }
-	ready := c.lanes.ready(func(l lane) bool { return room(l) > 0 && c.rates.wait(l) <= 0 })
-	most := slices.Repeat([]int{total}, len(ready))
-	if c.backlog {
-		ready, most = divide(ready, room, total)
-	}
-	tokens, err := c.rates.take(ctx, c.rates.asks(ready, most, wants))
+	ready := c.lanes.ready(func(l lane) bool { return c.open(l, wants[l.Queue]) })
+	tokens, err := c.rates.take(ctx, c.rates.asks(ready, wants))
 	if err != nil {
 		return 0, err
 	}
-	shares := c.rates.share(ready, most, wants, tokens)
+	shares := c.rates.share(ready, wants, tokens)
+	if c.backlog {
+		ready, shares = divide(ready, shares, total)
+	}
 	req, served := c.lanes.request(ready, shares, total)
 	if len(served) == 0 {
 		c.giveBackTokens(ctx, tokens)
@@ -220,6 +218,14 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		c.w.lease.setIdle(ctx, false)
 	}
 	return claimAgain, nil
+}
+
+// open tells whether a task of a lane could be claimed.
+func (c *claimer) open(l lane, has room) bool {
+	if len(c.rates.buckets(l)) > 0 {
+		return has.paced > 0 && c.rates.wait(l) <= 0
+	}
+	return has.any > 0
 }
 
 // giveBackTokens gives back what was taken for tasks that were not there.

@@ -106,27 +106,29 @@ func (ls *lanes) ready(open func(lane) bool) []lane {
 	return ready
 }
 
-// divide says how many tasks to claim at most from each lane, of which room says
-// for how many there is room. It divides total evenly among the lanes of a
-// priority, and leaves out lanes to which nothing is left.
+// divide divides total evenly among the ready lanes of a priority from which
+// something is wanted, and leaves out those of lower priorities to which nothing
+// is left.
 //
 // Of a backlog, a claim then takes what has waited longest, whatever its queue
 // is: no queue waits for the turn of a whole claim, and rows that were written
 // together, on the same pages, are worked together.
-func divide(ready []lane, room func(lane) int, total int) (served []lane, most []int) {
+func divide(ready []lane, wants []int, total int) (served []lane, shares []int) {
 	for from := 0; from < len(ready) && total > 0; {
-		to := from + 1
-		for to < len(ready) && ready[to].Priority == ready[from].Priority {
-			to++
+		to, wanted := from, 0
+		for ; to < len(ready) && ready[to].Priority == ready[from].Priority; to++ {
+			if wants[to] > 0 {
+				wanted++
+			}
 		}
-		share := (total + to - from - 1) / (to - from)
-		for _, l := range ready[from:to] {
-			n := min(share, room(l))
-			most, total = append(most, n), total-n
+		share := (total + wanted - 1) / max(wanted, 1)
+		for _, want := range wants[from:to] {
+			n := min(want, share)
+			shares, total = append(shares, n), total-n
 		}
 		served, from = ready[:to], to
 	}
-	return served, most
+	return served, shares
 }
 
 // request asks for so many tasks of each lane and for total of all together.

@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
@@ -150,41 +151,32 @@ func (d *Definition) sublane() string {
 	return d.Name
 }
 
-// asks says how many tokens of which buckets lanes could use, for no more than
-// most tasks each.
-func (r *rates) asks(lanes []lane, most []int, rooms map[string]room) map[string]int {
-	asks, ofQueue := map[string]int{}, map[[2]string]int{} // by bucket and queue
-	for i, l := range lanes {
+// asks says how many tokens of which buckets lanes could use.
+func (r *rates) asks(lanes []lane, rooms map[string]room) map[string]int {
+	asks, counted := map[string]int{}, map[string][]string{}
+	for _, l := range lanes {
 		for _, key := range r.buckets(l) {
-			asked := [2]string{key, l.Queue}
-			n := min(most[i], rooms[l.Queue].paced-ofQueue[asked])
-			ofQueue[asked] += n
-			asks[key] += n
+			if !slices.Contains(counted[key], l.Queue) {
+				counted[key] = append(counted[key], l.Queue)
+				asks[key] += rooms[l.Queue].paced
+			}
 		}
 	}
 	return asks
 }
 
-// room is for how many tasks of a lane there is room in its queue.
-func (r *rates) room(l lane, has room) int {
-	if len(r.buckets(l)) > 0 {
-		return has.paced
-	}
-	return has.any
-}
-
-// share says how many tasks may be claimed from each lane, no more than most,
-// and takes the tokens for them out of tokens: lanes that come first are served
-// first.
-func (r *rates) share(lanes []lane, most []int, rooms map[string]room, tokens map[string]int) (wants []int) {
+// share says how many tasks may be claimed from each lane, and takes the
+// tokens for them out of tokens: lanes that come first are served first.
+func (r *rates) share(lanes []lane, rooms map[string]room, tokens map[string]int) (wants []int) {
 	rooms, tokens = maps.Clone(rooms), maps.Clone(tokens)
 	wants = make([]int, len(lanes))
 	for i, l := range lanes {
 		room, keys := rooms[l.Queue], r.buckets(l)
-		wants[i] = min(most[i], r.room(l, room))
 		if len(keys) == 0 {
+			wants[i] = room.any
 			continue
 		}
+		wants[i] = room.paced
 		for _, key := range keys {
 			wants[i] = min(wants[i], tokens[key])
 		}
