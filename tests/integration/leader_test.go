@@ -57,17 +57,22 @@ func TestLeaderFrozenInATransactionIsReplaced(t *testing.T) {
 	t.Parallel()
 	url := orchestratortest.DB(t)
 	db := harness.Observe(t, url)
-	first := harness.Start(t, "worker", hasty(url, "HEARTBEAT_INTERVAL=2ms", "WORKER_TIMEOUT=1m")...)
-	db.AwaitTrue(t, leads, first.PID())
-	harness.Await(t, "the leader to be frozen between two statements of its work", func() bool {
-		first.Freeze(t)
-		if harness.Value[bool](t, db, `SELECT EXISTS (SELECT FROM pg_stat_activity
-			WHERE datname = current_database() AND state = 'idle in transaction' AND state_change < now() - interval '20 ms')`) {
-			return true
-		}
-		first.Thaw(t)
-		return false
-	})
+	// A lock holds up the second statement of one of its transactions, and goes
+	// when the process is frozen: the answer finds nobody who would go on.
+	inTheWay, err := db.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = inTheWay.Exec(t.Context(), `LOCK TABLE idempotency_keys IN EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	first := harness.Start(t, "worker", hasty(url, "WORKER_TIMEOUT=1m")...)
+	const state = `SELECT EXISTS (SELECT FROM pg_stat_activity
+		WHERE datname = current_database() AND query LIKE '%DELETE FROM %idempotency_keys%' AND application_name <> 'observer'
+			AND (state = $1 OR wait_event_type = $1))`
+	db.AwaitTrue(t, state, "Lock")
+	first.Freeze(t)
+	require.NoError(t, inTheWay.Rollback(t.Context()))
+	db.AwaitTrue(t, state, "idle in transaction")
+	require.True(t, harness.Value[bool](t, db, `SELECT worker_id = (SELECT id FROM workers) FROM leader`))
+
 	second := harness.Start(t, "worker", hasty(url)...)
 	db.AwaitTrue(t, leads, second.PID())
 	recovers(t, db)
