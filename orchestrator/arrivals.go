@@ -20,7 +20,17 @@ import (
 type arrivals struct {
 	lookBack
 	w      *Worker
-	places map[place]*cursor
+	places map[place]*arrivalCursor
+	// putOff says that there are arrivals which rest because of tasks that are
+	// ready.
+	putOff bool
+	rest   time.Duration // arrivalRest
+}
+
+// arrivalCursor is how far the arrivals of a place have been walked.
+type arrivalCursor struct {
+	cursor
+	restsUntil time.Time // while there is enough else to do
 }
 
 // place is a queue, and what its tasks wait for.
@@ -35,7 +45,19 @@ const (
 	limitedArrivals = 200
 )
 
-func newArrivals(w *Worker) *arrivals { return &arrivals{w: w, places: map[place]*cursor{}} }
+// A look that finds a free turn or slot for less than one in arrivalYield of the
+// arrivals is of little use: whoever ends a task hands over to the next, and what
+// has ended by the time of the next look costs nothing. So while there is enough
+// else to do, the rest of them are left alone for arrivalRest times as long as it
+// took.
+const (
+	arrivalYield = 10
+	arrivalRest  = 50
+)
+
+func newArrivals(w *Worker) *arrivals {
+	return &arrivals{w: w, places: map[place]*arrivalCursor{}, rest: arrivalRest}
+}
 
 // hint marks a queue that is said to have new arrivals. They may lie a little
 // behind the cursor: their run_at is when their transaction began.
@@ -50,9 +72,9 @@ func (a *arrivals) look(at place, from store.Cursor) {
 	cur, known := a.places[at]
 	switch {
 	case !known:
-		a.places[at] = &cursor{Cursor: from, ready: true}
+		a.places[at] = &arrivalCursor{cursor: cursor{Cursor: from, ready: true}}
 	case cur.RunAt.After(from.RunAt):
-		*cur = cursor{Cursor: from, ready: true}
+		cur.cursor = cursor{Cursor: from, ready: true}
 	default:
 		cur.ready = true
 	}
@@ -81,10 +103,22 @@ func (a *arrivals) find(ctx context.Context, soon bool) error {
 }
 
 // admit makes arrivals ready whose turn or slot is free, and tells the workers.
-// It returns true when there is more to look at.
-func (a *arrivals) admit(ctx context.Context) (more bool, err error) {
+// There is enough to do in a queue without them when it has tasks that are ready,
+// and in any when the worker is filled by what others will hand over. Admit returns
+// true when there is more to look at now.
+func (a *arrivals) admit(ctx context.Context, hasReady func(queue string) bool, filled bool) (more bool, err error) {
+	a.putOff = false
 	for at, cur := range a.places {
 		if !cur.ready {
+			continue
+		}
+		began := time.Now()
+		rests := began.Before(cur.restsUntil)
+		if rests && filled {
+			continue
+		}
+		if rests && hasReady(at.queue) {
+			a.putOff = true
 			continue
 		}
 		var admitted store.Admitted
@@ -99,6 +133,10 @@ func (a *arrivals) admit(ctx context.Context) (more bool, err error) {
 		}
 		if err != nil {
 			return false, err
+		}
+		if admitted.Won < admitted.Seen/arrivalYield {
+			ended := time.Now()
+			cur.restsUntil = ended.Add(a.rest * ended.Sub(began))
 		}
 		cur.ready = admitted.Seen == limit
 		more = more || cur.ready

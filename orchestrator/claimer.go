@@ -153,7 +153,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 			c.lanes.again()
 			c.arrivals.again()
 		}
-		if err := c.lookAround(ctx, hinted, soon); err != nil {
+		if err := c.lookAround(ctx, hinted, soon, total); err != nil {
 			return 0, err
 		}
 	}
@@ -236,7 +236,7 @@ func (c *claimer) giveBackTokens(ctx context.Context, unused map[string]int) {
 }
 
 // lookAround finds out which lanes may have tasks, and makes arrivals ready.
-func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon bool) error {
+func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon bool, room int) error {
 	for l := range hinted {
 		if l.Sublane == arrivingSublane {
 			c.arrivals.hint(l.Queue)
@@ -250,7 +250,8 @@ func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon boo
 	if err := c.arrivals.find(ctx, soon); err != nil {
 		return err
 	}
-	more, err := c.arrivals.admit(ctx)
+	hasReady := func(queue string) bool { return c.lanes.hasReady(queue, c.rates) }
+	more, err := c.arrivals.admit(ctx, hasReady, c.w.finisher.turns.Len() >= room)
 	if more {
 		signal(c.woken)
 	}
@@ -382,6 +383,9 @@ func (c *claimer) release(jobs []*job) {
 // idle asks to be notified. Whoever enqueued before the flag was there has not
 // notified, so the lanes are looked at once more, soon.
 func (c *claimer) idle(ctx context.Context) next {
+	if c.arrivals.putOff {
+		return claimAgain // nothing is ready any more
+	}
 	c.full = 0
 	if !c.w.lease.idle.Load() {
 		c.w.lease.setIdle(ctx, true)

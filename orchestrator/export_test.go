@@ -2,7 +2,10 @@ package orchestrator
 
 import (
 	"context"
+	"math"
 	"time"
+
+	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
 )
 
 // RawRequest is what EnqueueRaw makes of a payload whose contract is d.
@@ -43,6 +46,26 @@ func (w *Worker) Paused(queue, taskType string) bool {
 
 // EveryQueueLevel is how seldom a busy worker looks at all priorities.
 var EveryQueueLevel = everyQueueLevel
+
+// Admit looks once at the tasks of a queue that wait for their group's turn, as a
+// worker does that has, or has not, tasks that are ready in the queue, and is, or
+// is not, filled by what will be handed over. It returns the last one it has seen,
+// and whether the others rest because of tasks that are ready. The worker must not
+// run.
+func (w *Worker) Admit(ctx context.Context, queue string, hasReady, filled bool) (lastSeen TaskID, putOff bool, err error) {
+	if w.claimer == nil {
+		if err := w.prepare(ctx); err != nil {
+			return 0, false, err
+		}
+	}
+	a, at := w.claimer.arrivals, place{queue, store.StateBlocked}
+	a.rest = math.MaxInt32
+	if a.places[at] == nil {
+		a.look(at, store.Cursor{})
+	}
+	_, err = a.admit(ctx, func(string) bool { return hasReady }, filled)
+	return TaskID(a.places[at].ID), a.putOff, err
+}
 
 // Vacuum returns what a turn of the leader starts.
 func (w *Worker) Vacuum() (turn func(context.Context)) { return (&vacuumer{w: w}).run }

@@ -282,6 +282,19 @@ func (ls *lanes) urgent() *map[string]int16 {
 	return &urgent
 }
 
+// hasReady tells whether a queue has a lane that may have tasks ahead and is open.
+func (ls *lanes) hasReady(queue string, rates *rates) bool {
+	if ls.control.current.Load().queues[queue].Paused {
+		return false
+	}
+	for l, cur := range ls.cursors {
+		if l.Queue == queue && cur.ready && rates.wait(l) <= 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // anyReady tells whether there may be tasks ahead, in a lane that is not paused,
 // that have not to wait for tokens; and how long those have to wait that do, 0
 // when there are none.

@@ -101,6 +101,13 @@ func (g *Group[T]) endAlone() {
 	g.changed.Broadcast()
 }
 
+// Len is how many items are pending or being flushed.
+func (g *Group[T]) Len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.pending) + g.underWay
+}
+
 // Wait returns when everything added before has been flushed.
 func (g *Group[T]) Wait() {
 	g.mu.Lock()

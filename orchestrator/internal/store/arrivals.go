@@ -67,7 +67,8 @@ type Arrivals struct {
 type Admitted struct {
 	Handed
 	Seen   int    // tasks looked at
-	Cursor Cursor // of the last one
+	Won    int    // turns and slots that were free
+	Cursor Cursor // of the last task
 }
 
 // AdmitGroups makes the first task of each group ready, or lets it wait for a
@@ -102,6 +103,7 @@ func (s *Store) admit(ctx context.Context, doing, statement string, won func([]s
 		if err := row.Scan(&a.Cursor.RunAt, &a.Cursor.ID, &a.Seen, &keys, &slots, &totals); err != nil {
 			return err
 		}
+		a.Won = len(keys)
 		a.Handed, err = s.releaseTurns(ctx, tx, won(keys, slots, totals))
 		return err
 	})
