@@ -137,19 +137,20 @@ RETURNING id`
 // finishTurns is finish, and finishTurnsAlike finishAlike, for a batch in which
 // tasks have turns. finishTurnsAndSlots is for one in which some have slots,
 // and, like finishHeld, for one of which somebody keeps a row locked.
-const (
-	finishTurns      = finishTurnsOf + finishGone + whereFenceOfX + finishTurnsReturning + finishTurnsOver + handOverTurnsAtOnce + handedOver
+var (
+	finishTurns = finishTurnsOf + finishGone + whereFenceOfX + finishTurnsReturning + finishTurnsEnded + handOverTurnsAtOnce(11)
+
 	finishTurnsAlike = `
 WITH x AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $7::smallint[]) AS x(id, claim, direct)),` +
 		finishGone + whereFenceAlike + finishTurnsReturning + `,
-ended AS (` + finishAlikeInsert + `),
-me AS MATERIALIZED (
-    SELECT $8::bigint AS worker, $9::bigint AS claim, $10::integer AS known, $11::integer[] AS foreigners, $12::smallint = 1 AS floored),
-` + handOverTurnsAtOnce + handedOver
-	finishTurnsAndSlots = finishTurnsOf + held + `,` + finishGone + whereHeld + finishSlotsReturning + finishTurnsOver +
+ended AS (` + finishAlikeInsert + `),` + handOverTurnsAtOnce(8)
+)
+
+const (
+	finishTurnsAndSlots = finishTurnsOf + held + `,` + finishGone + whereHeld + finishSlotsReturning + finishTurnsEnded +
 		finishSlotsOver + handOver + handedOver
 	finishTurnsAndSlotsTold = finishTurnsOf + held + `,` + finishGone + whereHeld + finishSlotsReturning +
-		tell + `x.state, x.attempts ` + joinBack + tellTo + finishTurnsOver + finishSlotsOver + handOver + handedOver
+		tell + `x.state, x.attempts ` + joinBack + tellTo + finishTurnsEnded + finishSlotsOver + handOver + handedOver
 	finishTurnsOf = `
 WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::bigint[], $7::text[], $8::text[],
@@ -159,17 +160,16 @@ WITH x AS MATERIALIZED (
     RETURNING ` + finishedColumnsOf + `, t.id IN (SELECT x.id FROM x WHERE x.direct = 1) AS direct)`
 	finishSlotsReturning = `
     RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot)`
-	finishTurnsOver = `,
+	finishTurnsEnded = `,
 ended AS (
 ` + insertFinished + `
 SELECT now() + x.kept * interval '1 microsecond', ` + finishedValues + `, x.state, x.attempts, nullif(x.result, '')::json,
     orchestrator.add_error(g.errors, x.error)
 ` + joinBack + `
-RETURNING id),
+RETURNING id),`
+	finishSlotsOver = `
 me AS MATERIALIZED (
     SELECT $11::bigint AS worker, $12::bigint AS claim, $13::integer AS known, $14::integer[] AS foreigners, $15::smallint = 1 AS floored),
-`
-	finishSlotsOver = `
 released AS MATERIALIZED (
     SELECT g.id, g.group_key, g.limit_key, g.limit_slot, x.total, x.direct = 1 AS direct, g.queue, g.priority
     ` + joinBack + `),

@@ -52,12 +52,13 @@ import (
 //
 // Most turns are of groups alone. Then handOverTurns does it: the parts of a
 // statement that have nothing to do take their time all the same. So does
-// handOverTurnsAtOnce, for a statement that has a lock_timeout: it waits for who
+// [handOverTurnsAtOnce], for a statement that has a lock_timeout: it waits for who
 // has a next task locked, and so can lock each as it finds it. What it has locked
 // it changes by its place, without an index; without the lock, not every
 // PostgreSQL would see that another version has come. A version that came after
 // the statement's snapshot is not found, and its turn reported as unsettled.
-// Instead of released it takes the ended tasks themselves, in gone, with direct.
+// Instead of released it takes the ended tasks themselves, in gone, with direct,
+// and instead of me arguments.
 const (
 	handOver = nextOfGroups + `,
 freed AS MATERIALIZED (
@@ -104,12 +105,21 @@ promoted AS (` + promoteNext + `
     RETURNING ` + promotedColumns + `),
 ` + turnsOver + `,
 unsettled AS (` + unsettledTurns + `)`
+)
 
-	handOverTurnsAtOnce = `
+// handOverTurnsAtOnce completes a statement that has a lock_timeout, of which
+// [Taker.args] are the arguments from a number on.
+func handOverTurnsAtOnce(from int) string {
+	arg := func(i int, as string) string { return "$" + strconv.Itoa(from+i) + "::" + as }
+	return strings.NewReplacer("(SELECT worker FROM me)", arg(0, "bigint"), "(SELECT claim FROM me)", arg(1, "bigint"),
+		"me.known", arg(2, "integer"), "me.foreigners", arg(3, "integer[]"), "me.floored", arg(4, "smallint")+" = 1").Replace(handOverTurnsToMe)
+}
+
+const handOverTurnsToMe = `
 settled AS MATERIALIZED (
-    SELECT r.group_key, coalesce(above.id, lowest.id) AS head, coalesce(above.version, lowest.version) AS version,
+    SELECT r.group_key, coalesce(above.id, lowest.id) AS id, coalesce(above.version, lowest.version) AS version,
         coalesce(above.direct, lowest.direct) AS direct
-    FROM gone r CROSS JOIN me
+    FROM gone r
     LEFT JOIN LATERAL (` + headAbove + ` FOR UPDATE) AS above ON true
     LEFT JOIN LATERAL (` + headLowest + ` FOR UPDATE) AS lowest ON true
     WHERE r.group_key IS NOT NULL),
@@ -119,11 +129,11 @@ taken AS (` + takeNext + `
 promoted AS (` + promoteNext + `
     WHERE t.ctid = ANY (ARRAY(SELECT version FROM settled WHERE NOT direct))
     RETURNING ` + promotedColumns + `),
-` + turnsOver + `,
+turns_over AS (
+    DELETE FROM orchestrator.groups g WHERE g.key = ANY (ARRAY(SELECT group_key FROM settled WHERE id IS NULL))),
 unsettled AS (
     SELECT group_key AS key, true AS is_group FROM settled
-    WHERE head IS NOT NULL AND head NOT IN (SELECT id FROM taken UNION ALL SELECT id FROM promoted))`
-)
+    WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM taken UNION ALL SELECT id FROM promoted))` + handedOver
 
 // The parts of handing over that are always needed.
 const (
