@@ -109,6 +109,9 @@ func Open(ctx context.Context, url string, config ...ClientConfig) (*Client, err
 	// bun puts arguments into the text of its statements; pgx's default mode
 	// would prepare each of those texts anew. Hot statements ask for theirs.
 	poolConfig.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+	if len(config) == 0 || !config[0].TransactionPooler { // whose connections would keep it for whoever is next
+		poolConfig.AfterConnect = store.Uncompiled
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return nil, fmt.Errorf("orchestrator: open database: %w", err)

@@ -8,27 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
-
-	"github.com/task-orchestrator/task-orchestrator/orchestrator/devpg"
 )
-
-// migrated returns a store on a database of its own.
-func migrated(t testing.TB) *Store {
-	t.Helper()
-	server, err := devpg.SharedWith(t.Context(), devpg.Config{Log: t.Output()})
-	require.NoError(t, err)
-	template, err := server.Template(t.Context(), "store", migrateByHand)
-	require.NoError(t, err)
-	url, drop, err := template.Clone(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(drop)
-	pool, err := pgxpool.New(t.Context(), url)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	return New(pool, nil, "orchestrator", false)
-}
 
 func fill(t testing.TB, s *Store, statements ...string) {
 	t.Helper()

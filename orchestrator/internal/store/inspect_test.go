@@ -10,8 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-
-	"github.com/task-orchestrator/task-orchestrator/orchestrator/devpg"
 )
 
 const addHistory = `
@@ -25,14 +23,7 @@ ANALYZE;`
 // primary keys and never sorted, and tables that hold no such state are left out.
 func TestListingsWalkIndexes(t *testing.T) {
 	t.Parallel()
-	server, err := devpg.SharedWith(t.Context(), devpg.Config{Log: t.Output()})
-	require.NoError(t, err)
-	template, err := server.Template(t.Context(), "store", migrateByHand)
-	require.NoError(t, err)
-	url, drop, err := template.Clone(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(drop)
-	pool, err := pgxpool.New(t.Context(), url+"&default_query_exec_mode=exec")
+	pool, err := pgxpool.New(t.Context(), cloned(t)+"&default_query_exec_mode=exec")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	db := bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())

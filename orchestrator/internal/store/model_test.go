@@ -14,8 +14,6 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"pgregory.net/rapid"
-
-	"github.com/task-orchestrator/task-orchestrator/orchestrator/devpg"
 )
 
 // machine runs random statements of two or more workers, stale ones among
@@ -253,17 +251,7 @@ func (m *machine) table(t *rapid.T, name string) map[int64]int16 {
 // what a few lines of Go say they do.
 func TestStatementsAgreeWithTheModel(t *testing.T) {
 	t.Parallel()
-	server, err := devpg.Shared(t.Context())
-	require.NoError(t, err)
-	template, err := server.Template(t.Context(), "store", migrateByHand)
-	require.NoError(t, err)
-	url, drop, err := template.Clone(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(drop)
-	config, err := pgxpool.ParseConfig(url)
-	require.NoError(t, err)
-	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(t.Context()), config)
+	pool, err := pgxpool.New(context.WithoutCancel(t.Context()), cloned(t)+"&default_query_exec_mode=exec")
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	db := bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())

@@ -68,14 +68,24 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64,
 	return tag.RowsAffected(), err
 }
 
+// Uncompiled keeps PostgreSQL from compiling the statements of a connection
+// (JIT). It does so where it expects much work, which it expects of large tables
+// even if a statement ends at a LIMIT, anew at every execution, and it takes
+// longer than most of the engine's statements do.
+func Uncompiled(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET jit = off`)
+	return err
+}
+
 // inTx runs one of the engine's own transactions. PostgreSQL ends it when the
 // process is frozen in the middle, because its locks keep others from their
-// work: a leader's from leading, an enqueuer's from its keys.
+// work: a leader's from leading, an enqueuer's from its keys. See [Uncompiled]
+// for jit, which a pool of the caller's may have.
 func (s *Store) inTx(ctx context.Context, do func(tx pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{BeginQuery: begin}, do)
 }
 
-const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'`
+const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL jit = off`
 
 // inLongTx is inTx forAsLongAsItTakes.
 func (s *Store) inLongTx(ctx context.Context, do func(tx pgx.Tx) error) error {

@@ -1,0 +1,26 @@
+package store
+
+import (
+	"context"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// What the engine does in transactions of its own is not compiled, whatever the
+// connections of the pool have been told.
+func TestTransactionsAreNotCompiled(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	_, err := s.pool.Exec(t.Context(), `SET jit = on`) // of the pool's only connection so far
+	require.NoError(t, err)
+	for _, run := range []func(context.Context, func(pgx.Tx) error) error{s.inTx, s.inLongTx} {
+		require.NoError(t, run(t.Context(), func(tx pgx.Tx) error {
+			var jit string
+			require.NoError(t, tx.QueryRow(t.Context(), `SHOW jit`).Scan(&jit))
+			require.Equal(t, "off", jit)
+			return nil
+		}))
+	}
+}
