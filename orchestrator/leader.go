@@ -25,7 +25,8 @@ type leader struct {
 	leads      bool
 	cleaned    time.Time
 	// sweepAfter is when tasks without a worker are looked for although no
-	// worker has died; zero is at the next turn.
+	// worker has died; zero is at the next turn. A new leader waits for a turn:
+	// when workers start one after the other, each may lead for a moment.
 	sweepAfter time.Time
 	depth      *depthMeter
 	vacuum     *vacuumer
@@ -36,8 +37,6 @@ func (w *Worker) lead(ctx context.Context) {
 	l := leader{w: w, depth: newDepthMeter(w), vacuum: &vacuumer{w: w}}
 	defer l.resign()
 	defer l.vacuum.wait()
-	// Recovery is what others wait for, so it comes with every heartbeat.
-	tick := min(w.config.HeartbeatInterval, w.config.LeaderTerm/3)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -51,9 +50,15 @@ func (w *Worker) lead(ctx context.Context) {
 			}
 		case <-timer.C:
 		}
-		timer.Reset(tick)
+		timer.Reset(l.tick())
 		l.turn(ctx)
 	}
+}
+
+// tick is the time between two turns. Recovery is what others wait for, so it
+// comes with every heartbeat.
+func (l *leader) tick() time.Duration {
+	return min(l.w.config.HeartbeatInterval, l.w.config.LeaderTerm/3)
 }
 
 func (l *leader) turn(ctx context.Context) {
@@ -118,7 +123,7 @@ func (l *leader) set(leads bool) {
 	if l.leads == leads {
 		return
 	}
-	l.leads, l.sweepAfter = leads, time.Time{}
+	l.leads, l.sweepAfter = leads, time.Now().Add(l.tick())
 	l.w.logger.Info("leadership changed", "leads", leads, "epoch", l.leadership.Epoch)
 	l.w.client.metrics.Leads(leads)
 }
