@@ -19,7 +19,6 @@ import (
 // attempt is the engine's side of a handler's task. It is part of the job, so
 // that a task costs no allocations of its own for it.
 type attempt struct {
-	w       *Worker
 	job     *job
 	context attemptContext
 	task    Raw        // what the handler is given
@@ -32,8 +31,8 @@ type attempt struct {
 }
 
 // of makes a the attempt of j.
-func (a *attempt) of(w *Worker, j *job) {
-	a.w, a.job = w, j
+func (a *attempt) of(j *job) {
+	a.job = j
 	a.context.session, a.context.task = j.session.handlers, &a.task.Meta
 }
 
@@ -76,10 +75,10 @@ func (w *Worker) work(j *job) {
 	}
 	if j.expired() {
 		metrics.Outcome(telemetry.Expired)
-		(&attempt{w: w, job: j}).log().Info("task expired before a worker was free for it")
+		(&attempt{job: j}).log().Info("task expired before a worker was free for it")
 		_, span := w.client.tracing.Process(context.Background(), j.trace(j.waitedSoFar()))
 		w.client.tracing.EndProcess(span, telemetry.Expired, "", nil, nil)
-		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateExpired, Attempts: j.Attempts,
+		w.finisher.add(outcome{job: j, finished: &store.Finished{Fence: j.fence(), State: store.StateExpired, Attempts: j.Attempts,
 			Kept: j.route.definition.retention()}})
 		return
 	}
@@ -124,11 +123,11 @@ func (w *Worker) work(j *job) {
 // endOverdue ends a task whose deadline has passed before this attempt.
 func (w *Worker) endOverdue(j *job) {
 	j.metrics.Outcome(telemetry.Dead)
-	(&attempt{w: w, job: j}).log().Error("task is dead: its deadline passed before it was its turn", "code", string(CodeDeadline))
+	(&attempt{job: j}).log().Error("task is dead: its deadline passed before it was its turn", "code", string(CodeDeadline))
 	_, span := w.client.tracing.Process(context.Background(), j.trace(j.waitedSoFar()))
 	w.client.tracing.EndProcess(span, telemetry.Dead, string(CodeDeadline), ErrDeadline, nil)
 	text := errorJSON(newAttemptError(int(j.Attempts), CodeDeadline, errOverdue))
-	w.finisher.add(outcome{job: j, buried: &store.Buried{Fence: j.fence, Attempts: j.Attempts, Error: text, Code: string(CodeDeadline)}})
+	w.finisher.add(outcome{job: j, buried: &store.Buried{Fence: j.fence(), Attempts: j.Attempts, Error: text, Code: string(CodeDeadline)}})
 }
 
 // errOverdue is what is stored of a task that waited past its deadline. The
@@ -139,8 +138,8 @@ var errOverdue = errors.New(store.Overdue)
 // is something to say: most attempts have nothing.
 func (a *attempt) log() *slog.Logger {
 	j := a.job
-	log := a.w.logger.With("task", j.ID, "type", j.route.definition.Name, "queue", j.Queue,
-		"attempt", int(j.Attempts)+1, "worker", j.fence.Worker)
+	log := a.job.w.logger.With("task", j.ID, "type", j.route.definition.Name, "queue", j.Queue,
+		"attempt", int(j.Attempts)+1, "worker", j.session.id)
 	if id := a.traceID(); id != "" {
 		log = log.With("trace_id", id)
 	}
@@ -148,12 +147,12 @@ func (a *attempt) log() *slog.Logger {
 }
 
 // traceID is "" unless the attempt's trace is sampled.
-func (a *attempt) traceID() string { return a.w.client.tracing.TraceID(a.span) }
+func (a *attempt) traceID() string { return a.job.w.client.tracing.TraceID(a.span) }
 
 // logEnd says how an attempt ended that went as it was meant to; conclude has
 // told the others.
 func (a *attempt) logEnd(ctx context.Context, end conclusion, waited, took time.Duration) {
-	if !a.w.logger.Enabled(ctx, slog.LevelDebug) {
+	if !a.job.w.logger.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	a.log().Debug("attempt ended", "outcome", end.label, "waited", waited.Round(time.Microsecond), "took", took.Round(time.Microsecond))
@@ -163,7 +162,7 @@ func (a *attempt) logEnd(ctx context.Context, end conclusion, waited, took time.
 func (w *Worker) begin(j *job) bool {
 	ctx, cancel := context.WithTimeout(j.session.handlers, finishTimeout)
 	defer cancel()
-	ok, err := w.client.store.MarkStarted(ctx, j.ID, j.fence.Worker, j.fence.Claim)
+	ok, err := w.client.store.MarkStarted(ctx, j.ID, j.session.id, j.number)
 	if err != nil {
 		w.logger.Warn("a task that a dead worker was running could not be started again; it is given back", "task", j.ID, "error", err)
 		w.finisher.giveBack(j)
@@ -176,8 +175,8 @@ func (a *attempt) describe() {
 	j := a.job
 	a.task = Raw{Payload: j.Payload, Meta: Meta{
 		ID: TaskID(j.ID), Type: j.route.definition.Name, Queue: j.Queue, Priority: int(j.Priority),
-		Attempt: int(j.Attempts) + 1, MaxAttempts: a.w.maxAttemptsOf(j),
-		EnqueuedAt: j.EnqueuedAt, ScheduledFor: j.ScheduledFor, attempt: a,
+		Attempt: int(j.Attempts) + 1, MaxAttempts: a.job.w.maxAttemptsOf(j),
+		EnqueuedAt: j.EnqueuedAt.Time(), ScheduledFor: j.ScheduledFor.Time(), attempt: a,
 	}}
 	if len(j.Metadata) > 0 {
 		// Written by Enqueue from a map[string]string.

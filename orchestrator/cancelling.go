@@ -23,7 +23,7 @@ func (w *Worker) cancelRequested(s *session, requests []store.CancelRequest) {
 // cancelUnstarted ends a task that was claimed and did not begin.
 func (w *Worker) cancelUnstarted(j *job) {
 	request := w.pool.request(j)
-	(&attempt{w: w, job: j}).log().Info("task cancelled before it started", "reason", request.Reason)
+	(&attempt{job: j}).log().Info("task cancelled before it started", "reason", request.Reason)
 	_, span := w.client.tracing.Process(context.Background(), j.trace(j.waitedSoFar()))
 	w.client.tracing.EndProcess(span, telemetry.Cancelled, string(CodeCancelled), nil, nil)
 	j.metrics.Outcome(telemetry.Cancelled)
@@ -33,7 +33,7 @@ func (w *Worker) cancelUnstarted(j *job) {
 // cancelledBy is the end of a task after so many attempts.
 func cancelledBy(request *store.CancelRequest, j *job, attempts int16) outcome {
 	text := errorJSON(attemptError{Attempt: int(attempts), Code: string(CodeCancelled), Message: request.Reason})
-	return outcome{job: j, finished: &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: attempts,
+	return outcome{job: j, finished: &store.Finished{Fence: j.fence(), State: store.StateCancelled, Attempts: attempts,
 		Kept: j.route.definition.retention(), Error: text}}
 }
 
@@ -73,8 +73,8 @@ func (p *pool) request(j *job) *store.CancelRequest {
 // keep a slot, and nobody can take it from them.
 func (w *Worker) watch() {
 	for _, j := range w.pool.newlyStuck(time.Now()) {
-		(&attempt{w: w, job: j}).log().Error("handler ignores its cancelled context and keeps its slot",
-			"cause", context.Cause(&j.attempt.context), "cancelled_for", time.Since(j.ended).Round(time.Millisecond),
+		(&attempt{job: j}).log().Error("handler ignores its cancelled context and keeps its slot",
+			"cause", context.Cause(&j.attempt.context), "cancelled_for", (time.Since(j.claimed) - j.ended).Round(time.Millisecond),
 			"running_for", time.Since(j.claimed).Round(time.Millisecond))
 	}
 }
@@ -85,11 +85,12 @@ func (p *pool) newlyStuck(at time.Time) (stuck []*job) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, j := range p.active {
+		now := at.Sub(j.claimed)
 		switch {
 		case j.stuck || !j.attempt.context.hasEnded():
-		case j.ended.IsZero():
-			j.ended = at
-		case at.Sub(j.ended) >= p.w.abandonAfter:
+		case j.ended == 0:
+			j.ended = now
+		case now-j.ended >= p.w.abandonAfter:
 			j.stuck = true
 			p.w.client.metrics.Stuck(1)
 			stuck = append(stuck, j)
@@ -102,6 +103,6 @@ func (p *pool) newlyStuck(at time.Time) (stuck []*job) {
 func (p *pool) returned(j *job) {
 	if j.stuck {
 		p.w.client.metrics.Stuck(-1)
-		(&attempt{w: p.w, job: j}).log().Warn("handler that ignored its cancelled context has returned")
+		(&attempt{job: j}).log().Warn("handler that ignored its cancelled context has returned")
 	}
 }

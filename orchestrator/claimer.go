@@ -201,7 +201,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		return telemetry.Received{Queue: t.Queue, Created: telemetry.Carrier{Parent: t.TraceParent, State: t.TraceState}}
 	})
 	for _, j := range c.w.accept(s, req.Claim, claimed, now) {
-		for _, key := range c.rates.buckets(lane(j.LaneKey)) {
+		for _, key := range c.rates.buckets(lane(*j.LaneKey)) {
 			tokens[key]--
 		}
 	}
@@ -332,11 +332,11 @@ func (c *claimer) signals() (hinted map[lane]bool, due bool) {
 const jobSlab = 16 << 10 / int(unsafe.Sizeof(job{}))
 
 // accept turns rows into jobs, and returns those that are to start.
-func (w *Worker) accept(s *session, claim int64, claimed []*store.Claimed, now time.Time) (starts []*job) {
+func (w *Worker) accept(s *session, number int64, claimed []*store.Claimed, now time.Time) (starts []*job) {
 	known := w.routes.contracts.Load()
 	jobs := make([]*job, 0, len(claimed))
 	starts = make([]*job, 0, len(claimed))
-	at := time.Now()
+	common := &claim{w: w, session: s, number: number, claimed: time.Now()}
 	var slab []job
 	var before *job
 	for i, t := range claimed {
@@ -345,9 +345,9 @@ func (w *Worker) accept(s *session, claim int64, claimed []*store.Claimed, now t
 		}
 		j := &slab[0]
 		slab = slab[1:]
-		j.Claimed, j.fence = t, store.Fence{ID: t.ID, Worker: s.id, Claim: claim}
-		j.session, j.route, j.claimed, j.waited = s, known.byID[t.Contract], at, now.Sub(t.RunAt)
-		j.attempt.of(w, j)
+		j.Claimed, j.claim = t, common
+		j.route, j.waited = known.byID[t.Contract], now.Sub(t.RunAt.Time())
+		j.attempt.of(j)
 		if j.route == nil {
 			j.route = w.routes.shun(t.Contract)
 			w.finisher.giveBack(j)

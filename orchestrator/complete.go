@@ -39,15 +39,15 @@ func complete(ctx context.Context, m *Meta, tx Tx, result []byte) error {
 	if err := checkResult(result); err != nil {
 		return err
 	}
-	q, err := a.w.client.querierOf(tx)
+	q, err := a.job.w.client.querierOf(tx)
 	if err != nil {
 		return err
 	}
 	kept := a.job.route.definition.retention()
-	h, done, err := a.w.client.store.CompleteIn(ctx, q, a.job.fence, string(result), kept, slotTotal(a.job.route.definition))
+	h, done, err := a.job.w.client.store.CompleteIn(ctx, q, a.job.fence(), string(result), kept, slotTotal(a.job.route.definition))
 	if store.NoPartition(err) {
 		// The caller's transaction has failed; the next attempt's shall not.
-		err = errors.Join(err, a.w.finisher.addHistoryDays(kept))
+		err = errors.Join(err, a.job.w.finisher.addHistoryDays(kept))
 	}
 	if err != nil {
 		return err

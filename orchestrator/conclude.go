@@ -41,7 +41,7 @@ func (w *Worker) conclude(ctx context.Context, a *attempt, result []byte, err er
 		err = checkResult(result)
 	}
 	if err == nil {
-		a.succeeded = store.Finished{Fence: j.fence, State: store.StateSucceeded, Attempts: j.Attempts + 1,
+		a.succeeded = store.Finished{Fence: j.fence(), State: store.StateSucceeded, Attempts: j.Attempts + 1,
 			Kept: j.route.definition.retention(), Result: string(result)}
 		return conclusion{write: true, label: telemetry.Succeeded, outcome: outcome{job: j, finished: &a.succeeded}}
 	}
@@ -66,7 +66,7 @@ func (w *Worker) conclude(ctx context.Context, a *attempt, result []byte, err er
 func (w *Worker) completedFor(j *job) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.session.handlers), finishTimeout)
 	defer cancel()
-	done, err := w.client.store.FinishedBy(ctx, j.fence)
+	done, err := w.client.store.FinishedBy(ctx, j.fence())
 	if err != nil {
 		// Unknown. If it was committed, a second outcome finds no row and is
 		// not accepted; so trying is safe.
@@ -108,11 +108,11 @@ func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 	switch v.state {
 	case Scheduled:
 		end.label = telemetry.Snoozed
-		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: spent, Delay: v.delay, Sublane: j.sublane()}
+		end.outcome.returned = &store.Returned{Fence: j.fence(), Attempts: spent, Delay: v.delay, Sublane: j.sublane()}
 	case Cancelled:
 		log.Info("task cancelled by its handler", "error", err)
 		end.label = telemetry.Cancelled
-		end.outcome.finished = &store.Finished{Fence: j.fence, State: store.StateCancelled, Attempts: spent,
+		end.outcome.finished = &store.Finished{Fence: j.fence(), State: store.StateCancelled, Attempts: spent,
 			Kept: j.route.definition.retention(), Error: text}
 	case Dead:
 		level := slog.LevelError
@@ -121,11 +121,11 @@ func (w *Worker) fail(ctx context.Context, a *attempt, err error) conclusion {
 		}
 		log.Log(ctx, level, "task is dead", "error", err)
 		end.label = telemetry.Dead
-		end.outcome.buried = &store.Buried{Fence: j.fence, Attempts: spent, Error: text, Code: cut(string(v.code), maxErrorCode)}
+		end.outcome.buried = &store.Buried{Fence: j.fence(), Attempts: spent, Error: text, Code: cut(string(v.code), maxErrorCode)}
 	default:
 		log.Warn("attempt failed; it will be retried", "error", err, "retry_in", v.delay.Round(time.Millisecond), "max_attempts", maxAttempts)
 		end.label = telemetry.Retried
-		end.outcome.returned = &store.Returned{Fence: j.fence, Attempts: spent, Delay: v.delay, Sublane: j.sublane(), Error: text}
+		end.outcome.returned = &store.Returned{Fence: j.fence(), Attempts: spent, Delay: v.delay, Sublane: j.sublane(), Error: text}
 	}
 	return end
 }

@@ -74,7 +74,7 @@ func (f *finisher) add(o outcome) {
 func (f *finisher) giveBack(j *job) { f.add(giveBack(j)) }
 
 func giveBack(j *job) outcome {
-	return outcome{job: j, returned: &store.Returned{Fence: j.fence, Attempts: j.Attempts, Sublane: j.sublane()}}
+	return outcome{job: j, returned: &store.Returned{Fence: j.fence(), Attempts: j.Attempts, Sublane: j.sublane()}}
 }
 
 // closeTimeout bounds how long a stopping worker waits for a database that
@@ -126,7 +126,7 @@ func (f *finisher) flush(batch []outcome, st statements) {
 	began := time.Now()
 	defer func() { f.w.client.metrics.Finished(len(batch), time.Since(began)) }()
 	// The statements lock rows in the order in which they come.
-	slices.SortFunc(batch, func(a, b outcome) int { return int(a.job.fence.ID - b.job.fence.ID) })
+	slices.SortFunc(batch, func(a, b outcome) int { return int(a.job.ID - b.job.ID) })
 	finished, others := split(batch, func(o outcome) bool { return o.finished != nil })
 	buried, returned := split(others, func(o outcome) bool { return o.buried != nil })
 	soonest := soonestRetry(returned) // now: write takes its batch apart
@@ -259,7 +259,7 @@ func (f *finisher) try(batch []outcome, run statement) ([]int64, error) {
 func (f *finisher) ask(question func(context.Context, store.Fence) (bool, error), o outcome) (bool, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, finishTimeout)
 	defer cancel()
-	return question(ctx, o.job.fence)
+	return question(ctx, o.job.fence())
 }
 
 func (f *finisher) addHistoryDays(kept ...time.Duration) error {
@@ -309,7 +309,7 @@ func countWritten(batch []outcome, ids []int64) (left []outcome) {
 		written[id] = true
 	}
 	for i, o := range batch {
-		if written[o.job.fence.ID] {
+		if written[o.job.ID] {
 			batch[i].count()
 		} else {
 			left = append(left, o)
@@ -362,7 +362,7 @@ func (f *finisher) retryAlone(o outcome, run statement) {
 	done, err := f.ask(f.w.client.store.FinishedBy, o)
 	if err != nil || !done {
 		f.w.logger.Warn("completion not accepted", "task", o.job.ID, "type", o.job.route.definition.Name,
-			"worker", o.job.fence.Worker, "error", errors.Join(ErrLeaseLost, err))
+			"worker", o.job.session.id, "error", errors.Join(ErrLeaseLost, err))
 		return
 	}
 	o.count() // by a try whose answer was lost
@@ -388,6 +388,6 @@ func (f *finisher) refused(o outcome, reason error) {
 	}
 	code := "outcome_refused"
 	text := errorJSON(attemptError{Attempt: int(o.job.Attempts) + 1, Code: code, Message: "SQLSTATE " + store.SQLState(reason)})
-	f.write([]outcome{{job: o.job, buried: &store.Buried{Fence: o.job.fence, Attempts: o.job.Attempts + 1, Error: text, Code: code}}},
+	f.write([]outcome{{job: o.job, buried: &store.Buried{Fence: o.job.fence(), Attempts: o.job.Attempts + 1, Error: text, Code: code}}},
 		f.buryTurns())
 }

@@ -161,8 +161,8 @@ func (ls *lanes) advance(req store.ClaimRequest, served []lane, claimed []*store
 	last := -1
 	for _, t := range claimed {
 		got[t.Lane]++
-		last = max(last, t.Lane)
-		ls.cursors[served[t.Lane]].Cursor = store.Cursor{RunAt: t.RunAt, ID: t.ID}
+		last = max(last, int(t.Lane))
+		ls.cursors[served[t.Lane]].Cursor = store.Cursor{RunAt: t.RunAt.Time(), ID: t.ID}
 	}
 	if len(claimed) < req.Limit {
 		last = len(served) // every lane was walked

@@ -12,7 +12,7 @@ import (
 func TestPausedJobsAreNotTakenIn(t *testing.T) {
 	t.Parallel()
 	p := newPool(&Worker{client: &Client{}, routes: &routing{queues: []*Queue{{Name: "q"}}}})
-	j := &job{Claimed: &store.Claimed{LaneKey: store.LaneKey{Queue: "q"}}, route: &route{definition: &Definition{Name: "a:b"}}}
+	j := &job{Claimed: &store.Claimed{LaneKey: &store.LaneKey{Queue: "q"}}, route: &route{definition: &Definition{Name: "a:b"}}}
 	for _, paused := range []*settings{
 		{queues: map[string]store.QueueSettings{"q": {Paused: true}}},
 		{types: map[string]typeSettings{"a:b": {paused: true}}},

@@ -14,19 +14,30 @@ import (
 // job is a claimed task on its way through a worker.
 type job struct {
 	*store.Claimed
-	fence   store.Fence
-	session *session
+	*claim
 	route   *route
-	claimed time.Time     // by this process's monotonic clock
-	waited  time.Duration // from when it was ready to the claim, by the database's
+	waited  time.Duration // from when it was ready to the claim, by the database's clock
 	metrics *telemetry.TaskMetrics
 	attempt attempt
 
 	// The pool's mutex guards the rest.
-	place     int                  // in the pool's active jobs
 	requested *store.CancelRequest // somebody wants it cancelled
-	ended     time.Time            // when the handler's context was first seen to have ended
-	stuck     bool                 // its handler goes on all the same
+	place     int32                // in the pool's active jobs
+	stuck     bool                 // its handler goes on although its context has ended
+	ended     time.Duration        // from the claim to when the handler's context was first seen to have ended
+}
+
+// claim is what jobs have in common that were claimed together.
+type claim struct {
+	w       *Worker
+	session *session
+	number  int64     // of the session's claims
+	claimed time.Time // by this process's monotonic clock
+}
+
+// fence is what the database knows the job's holder by.
+func (j *job) fence() store.Fence {
+	return store.Fence{ID: j.ID, Worker: j.session.id, Claim: j.number}
 }
 
 // pool runs jobs, each in a goroutine that takes the next one when it is done.
@@ -279,7 +290,7 @@ func (p *pool) takeSuspect() *job {
 func (p *pool) activate(j *job, s *slots) *job {
 	p.buffered--
 	s.running++
-	j.place = len(p.active)
+	j.place = int32(len(p.active))
 	p.active = append(p.active, j)
 	return j
 }

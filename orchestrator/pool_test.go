@@ -11,7 +11,7 @@ import (
 // bufferOne is add without starting anything.
 func (p *pool) bufferOne(queue string, priority int16) {
 	s := p.queues[queue]
-	s.buffer = append(s.buffer, &job{Claimed: &store.Claimed{LaneKey: store.LaneKey{Queue: queue, Priority: priority}}})
+	s.buffer = append(s.buffer, &job{Claimed: &store.Claimed{LaneKey: &store.LaneKey{Queue: queue, Priority: priority}}})
 	p.highest = max(p.highest, priority)
 	p.buffered++
 }

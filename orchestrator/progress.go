@@ -39,8 +39,8 @@ func (m *Meta) Progress(ctx context.Context, fraction float64, message string) e
 		return context.Cause(ctx)
 	}
 	if a := m.attempt; a != nil { // else it is a literal in a test
-		a.w.progress.set(store.Progress{
-			Fence: a.job.fence, Attempt: int16(m.Attempt), Millionths: int32(fraction*1e6 + 0.5), Message: cut(message, maxProgressMessage),
+		a.job.w.progress.set(store.Progress{
+			Fence: a.job.fence(), Attempt: int16(m.Attempt), Millionths: int32(fraction*1e6 + 0.5), Message: cut(message, maxProgressMessage),
 		})
 	}
 	return nil

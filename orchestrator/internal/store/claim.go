@@ -44,31 +44,57 @@ type ClaimRequest struct {
 	Foreign []int32
 }
 
-// Claimed is a task that a worker now holds.
+// Claimed is a task that a worker now holds. A worker holds thousands: what most
+// tasks have in common with others, or do not have, is not kept for each.
 type Claimed struct {
 	ID           int64
-	Lane         int // index in ClaimRequest.Lanes
-	RunAt        time.Time
-	ScheduledFor time.Time
-	EnqueuedAt   time.Time
-	TimeToLive   time.Duration // until it expires, from the claim on; 0 is for ever, negative is expired
-	// TimeToDeadline is until no attempt may run any more; as TimeToLive.
-	TimeToDeadline time.Duration
-	Contract       int32
-	LaneKey
+	RunAt        Instant
+	ScheduledFor Instant
+	EnqueuedAt   Instant
+	*LaneKey
+	*Extras
+	Payload     []byte
+	Contract    int32
+	Lane        int32 // index in ClaimRequest.Lanes
 	Attempts    int16 // spent before this one
 	MaxAttempts int16 // 0: the contract's
-	TimeoutMS   int64 // 0: the contract's; -1: none
 	Suspect     bool
 	Grouped     bool // has its group's turn
 	Limited     bool // has a slot of its limit
-	TraceParent string
-	TraceState  string
+}
+
+// Extras is what few tasks have.
+type Extras struct {
+	TimeToLive time.Duration // until it expires, from the claim on; 0 is for ever, negative is expired
+	// TimeToDeadline is until no attempt may run any more; as TimeToLive.
+	TimeToDeadline time.Duration
+	TimeoutMS      int64 // 0: the contract's; -1: none
+	TraceParent    string
+	TraceState     string
 	// PreviousTrace is the traceparent of the attempt before, "" for none.
 	PreviousTrace string
-	Payload       []byte
 	Metadata      []byte
 }
+
+func (e *Extras) none() bool {
+	return e.TimeToLive == 0 && e.TimeToDeadline == 0 && e.TimeoutMS == 0 &&
+		e.TraceParent == "" && e.TraceState == "" && e.PreviousTrace == "" && len(e.Metadata) == 0
+}
+
+// noExtras is what all tasks share that have none.
+var noExtras = &Extras{}
+
+// Instant is a time of the database's, in µs since 1970. It is a third of a
+// [time.Time], which has a pointer that the garbage collector follows.
+type Instant int64
+
+// Time is the same in this process's time zone.
+func (i Instant) Time() time.Time { return time.UnixMicro(int64(i)) }
+
+// Sub is the time from another instant to this one.
+func (i Instant) Sub(from Instant) time.Duration { return time.Duration(i-from) * time.Microsecond }
+
+func instant(t time.Time) Instant { return Instant(t.UnixMicro()) }
 
 // claim walks the index tasks_ready lane by lane. The lanes come in an array
 // WITH ORDINALITY and are probed by equality, so that rows which are scheduled
@@ -129,29 +155,38 @@ const (
 // claimedRow reads rows of claimedValues, and what comes after them, into one
 // place. What most rows of a statement have in common is not copied for each.
 type claimedRow struct {
-	Claimed
-	now                                     time.Time
+	Claimed // but for the lane
+	lane    LaneKey
+	now     time.Time
+
+	runAt, scheduledFor, enqueuedAt         time.Time
 	ttlMicro, deadlineMicro                 int64
 	queue, sublane, traceParent, traceState repeatedText
+	extras                                  Extras
 	columns                                 []any
 }
 
 func newClaimedRow(more ...any) *claimedRow {
 	r := &claimedRow{}
-	t := &r.Claimed
-	r.columns = append([]any{&r.now, &t.ID, &t.RunAt, &t.ScheduledFor, &t.EnqueuedAt, &r.ttlMicro, &r.deadlineMicro, &t.Contract,
-		&r.queue, &r.sublane, &t.Priority, &t.Attempts, &t.MaxAttempts, &t.TimeoutMS, &t.Suspect, &t.Grouped, &t.Limited,
-		&r.traceParent, &r.traceState, &t.PreviousTrace, &t.Payload, &t.Metadata}, more...)
+	t, e := &r.Claimed, &r.extras
+	r.columns = append([]any{&r.now, &t.ID, &r.runAt, &r.scheduledFor, &r.enqueuedAt, &r.ttlMicro, &r.deadlineMicro, &t.Contract,
+		&r.queue, &r.sublane, &r.lane.Priority, &t.Attempts, &t.MaxAttempts, &e.TimeoutMS, &t.Suspect, &t.Grouped, &t.Limited,
+		&r.traceParent, &r.traceState, &e.PreviousTrace, &t.Payload, &e.Metadata}, more...)
 	return r
 }
 
 func (r *claimedRow) scan(rows Rows) error {
 	err := rows.Scan(r.columns...)
-	t := &r.Claimed
-	t.Queue, t.Sublane = string(r.queue), string(r.sublane)
-	t.TraceParent, t.TraceState = string(r.traceParent), string(r.traceState)
-	t.TimeToLive = time.Duration(r.ttlMicro) * time.Microsecond
-	t.TimeToDeadline = time.Duration(r.deadlineMicro) * time.Microsecond
+	t, e := &r.Claimed, &r.extras
+	t.RunAt, t.ScheduledFor, t.EnqueuedAt = instant(r.runAt), instant(r.scheduledFor), instant(r.enqueuedAt)
+	r.lane.Queue, r.lane.Sublane = string(r.queue), string(r.sublane)
+	e.TraceParent, e.TraceState = string(r.traceParent), string(r.traceState)
+	e.TimeToLive = time.Duration(r.ttlMicro) * time.Microsecond
+	e.TimeToDeadline = time.Duration(r.deadlineMicro) * time.Microsecond
+	if t.Extras = noExtras; !e.none() {
+		own := *e
+		t.Extras = &own
+	}
 	return err
 }
 
@@ -208,9 +243,9 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []*Claimed, 
 		return nil, now, wrap("claim", err)
 	}
 	defer rows.Close()
-	laneOf := make(map[LaneKey]int, n)
+	keys, laneOf := make([]LaneKey, n), make(map[LaneKey]int, n)
 	for i, lane := range req.Lanes {
-		laneOf[lane.LaneKey] = i
+		keys[i], laneOf[lane.LaneKey] = lane.LaneKey, i
 	}
 	row := newClaimedRow()
 	claimed := claimedList{tasks: make([]*Claimed, 0, min(req.Limit, 1024))}
@@ -221,7 +256,8 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []*Claimed, 
 		if row.ID == 0 {
 			continue
 		}
-		row.Lane = laneOf[row.LaneKey]
+		lane := laneOf[row.lane]
+		row.Lane, row.LaneKey = int32(lane), &keys[lane]
 		claimed.add(row.Claimed)
 	}
 	if err := rows.Err(); err != nil {
@@ -229,10 +265,7 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []*Claimed, 
 	}
 	// RETURNING has no order.
 	slices.SortFunc(claimed.tasks, func(a, b *Claimed) int {
-		if a.Lane != b.Lane {
-			return a.Lane - b.Lane
-		}
-		return cmp.Or(a.RunAt.Compare(b.RunAt), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.RunAt, b.RunAt), cmp.Compare(a.ID, b.ID))
 	})
 	return claimed.tasks, row.now, nil
 }

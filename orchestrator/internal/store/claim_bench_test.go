@@ -34,7 +34,7 @@ func BenchmarkClaim(b *testing.B) {
 		require.NoError(b, err)
 		require.Len(b, tasks, claimedAtOnce)
 		last := tasks[len(tasks)-1]
-		lane.Cursor = Cursor{RunAt: last.RunAt, ID: last.ID}
+		lane.Cursor = Cursor{RunAt: last.RunAt.Time(), ID: last.ID}
 		fill(b, s, `DELETE FROM orchestrator.tasks WHERE state = 1`)
 		if claimNumber%10 == 0 {
 			fill(b, s, stock)

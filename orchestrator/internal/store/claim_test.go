@@ -165,7 +165,7 @@ func TestLanesWithOneHashAreKeptApart(t *testing.T) {
 		require.NoError(t, err)
 		var ids []int64
 		for _, task := range tasks {
-			require.Equal(t, key, task.LaneKey)
+			require.Equal(t, key, *task.LaneKey)
 			ids = append(ids, task.ID)
 		}
 		require.Equal(t, want, ids, "%+v", key)
@@ -199,4 +199,28 @@ func TestSublanesAreFoundPastDeadLanes(t *testing.T) {
 	}
 	require.NoError(t, s.pool.QueryRow(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+findSublanes, []string{"q"}).Scan(&plans))
 	require.Less(t, plans[0].Plan.Hit+plans[0].Plan.Read, 50, "pages")
+}
+
+// Extras are those of each task, and shared by the tasks that have none.
+func TestClaimBringsWhatEachTaskHas(t *testing.T) {
+	t.Parallel()
+	s := migrated(t)
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	fill(t, s, addContracts, `INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload, run_at, enqueued_at, scheduled_for, timeout_ms, metadata, trace_parent, expires_at) VALUES
+		(1, 1, 0, 'q', '{}', '2026-01-02 03:04:05.678901Z', '2026-01-02 03:04:05Z', '2026-01-02 03:04:06Z', NULL, NULL, NULL, NULL),
+		(2, 1, 0, 'q', '{"a": 1}', '2026-01-02 03:04:06Z', '2026-01-02 03:04:05Z', '2026-01-02 03:04:06Z', 1500, '{"who": "ada"}', '`+trace+`', now() + interval '1 hour'),
+		(3, 1, 0, 'q', '{}', '2026-01-02 03:04:07Z', '2026-01-02 03:04:05Z', '2026-01-02 03:04:06Z', NULL, NULL, NULL, NULL)`)
+	lane := Lane{LaneKey: LaneKey{Queue: "q"}, Want: 10}
+	tasks, _, err := s.Claim(t.Context(), ClaimRequest{Lanes: []Lane{lane}, Limit: 10, Worker: 7, Claim: 1, Known: 1, Foreign: []int32{}})
+	require.NoError(t, err)
+	require.Len(t, tasks, 3)
+	require.Zero(t, *tasks[0].Extras)
+	require.Same(t, tasks[0].Extras, tasks[2].Extras)
+	require.Equal(t, time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC), tasks[0].RunAt.Time().UTC())
+	require.Equal(t, time.Second, tasks[0].ScheduledFor.Sub(tasks[0].EnqueuedAt))
+	extras := *tasks[1].Extras
+	require.InDelta(t, time.Hour, extras.TimeToLive, float64(time.Minute))
+	extras.TimeToLive = 0
+	require.Equal(t, Extras{TimeoutMS: 1500, TraceParent: trace, Metadata: []byte(`{"who": "ada"}`)}, extras)
+	require.JSONEq(t, `{"a": 1}`, string(tasks[1].Payload))
 }

@@ -289,6 +289,7 @@ func (h *Handed) read(rows Rows) error {
 		key   string
 		t     = newClaimedRow(&kind, &key)
 		taken claimedList
+		lane  *LaneKey // of the task before
 	)
 	for rows.Next() {
 		if err := t.scan(rows); err != nil {
@@ -296,6 +297,11 @@ func (h *Handed) read(rows Rows) error {
 		}
 		switch kind {
 		case kindTaken:
+			if lane == nil || *lane != t.lane {
+				own := t.lane
+				lane = &own
+			}
+			t.LaneKey = lane
 			taken.add(t.Claimed)
 		case kindEnded:
 			for text := range strings.FieldsSeq(key) {
@@ -306,9 +312,9 @@ func (h *Handed) read(rows Rows) error {
 				h.Ended = append(h.Ended, id)
 			}
 		case kindPromoted:
-			h.Ready = append(h.Ready, t.LaneKey)
+			h.Ready = append(h.Ready, t.lane)
 		case kindArriving:
-			h.Arriving = append(h.Arriving, t.Queue)
+			h.Arriving = append(h.Arriving, t.lane.Queue)
 		case kindTurn:
 			h.Groups = append(h.Groups, key)
 		case kindSlot:

@@ -92,7 +92,7 @@ func TestTaskThatWasHandedATurnDoesNotWait(t *testing.T) {
 	require.Equal(t, []int64{1}, h.Ended)
 	require.Len(t, h.Taken, 1)
 	require.Equal(t, int64(2), h.Taken[0].ID)
-	require.Equal(t, h.Now, h.Taken[0].RunAt, "it has been ready since it got the turn")
+	require.Equal(t, h.Now, h.Taken[0].RunAt.Time(), "it has been ready since it got the turn")
 	require.EqualValues(t, 2, queried[int16](t, s, `SELECT waits_for FROM orchestrator.tasks WHERE id = 2`), "else this test is in vain")
 
 	l, leads, err := s.Campaign(t.Context(), 9, time.Hour)
