@@ -295,20 +295,20 @@ const stateOfReturned = `CASE WHEN x.delay > 0 AND t.limit_slot IS NOT NULL THEN
 // but for those that somebody keeps locked. Batches must be sorted by id.
 func (s *Store) Finish(ctx context.Context, batch []*Finished) ([]int64, error) {
 	if alike(batch) {
-		ids, err := s.ids(ctx, "finish", finishAlike, alikeArgs(batch)...)
+		ids, err := s.ids(ctx, "finish", len(batch), finishAlike, alikeArgs(batch)...)
 		if SQLState(err) != lockNotAvailable {
 			return ids, err
 		}
-		return s.ids(ctx, "finish", finishHeld, finishArgs(batch)...)
+		return s.ids(ctx, "finish", len(batch), finishHeld, finishArgs(batch)...)
 	}
 	statement, careful := finish, finishHeld
 	if slices.ContainsFunc(batch, func(b *Finished) bool { return b.Tell }) {
 		statement, careful = finishTold, finishHeldTold
 	}
 	args := finishArgs(batch)
-	ids, err := s.ids(ctx, "finish", statement, args...)
+	ids, err := s.ids(ctx, "finish", len(batch), statement, args...)
 	if SQLState(err) == lockNotAvailable {
-		ids, err = s.ids(ctx, "finish", careful, args...)
+		ids, err = s.ids(ctx, "finish", len(batch), careful, args...)
 	}
 	return ids, err
 }
@@ -378,7 +378,7 @@ func (s *Store) Bury(ctx context.Context, batch []Buried) ([]int64, error) {
 	if slices.ContainsFunc(batch, func(b Buried) bool { return b.Tell }) {
 		statement = buryTold
 	}
-	return s.ids(ctx, "bury", statement, buryArgs(batch)...)
+	return s.ids(ctx, "bury", len(batch), statement, buryArgs(batch)...)
 }
 
 // BuryTurns is [Store.Bury] for tasks that may have turns or slots, which it
@@ -418,7 +418,7 @@ const ReturnChunk = 100
 // delay in database time, and returns the ids of those whose fence held. Batches
 // must be sorted by id.
 func (s *Store) Return(ctx context.Context, batch []Returned) ([]int64, error) {
-	return s.ids(ctx, "return", giveBack, returnArgs(batch)...)
+	return s.ids(ctx, "return", len(batch), giveBack, returnArgs(batch)...)
 }
 
 // ReturnTurns is [Store.Return] for tasks that may have slots, which it hands
@@ -526,14 +526,14 @@ func (f fences) set(i int, fence Fence) {
 	f.ids[i], f.workers[i], f.claims[i] = fence.ID, fence.Worker, fence.Claim
 }
 
-// ids runs a statement that returns ids.
-func (s *Store) ids(ctx context.Context, doing, statement string, args ...any) ([]int64, error) {
+// ids runs a statement that returns ids, most of the n that it is given.
+func (s *Store) ids(ctx context.Context, doing string, n int, statement string, args ...any) ([]int64, error) {
 	rows, err := s.query(ctx, statement, args...)
 	if err != nil {
 		return nil, wrap(doing, err)
 	}
 	defer rows.Close()
-	var ids []int64
+	ids := make([]int64, 0, n)
 	var id int64
 	into := []any{&id} // once, not for each of a thousand rows
 	for rows.Next() {
