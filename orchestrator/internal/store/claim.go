@@ -53,6 +53,7 @@ type Claimed struct {
 	EnqueuedAt   Instant
 	*LaneKey
 	*Extras
+	TraceParent string
 	Payload     []byte
 	Contract    int32
 	Lane        int32 // index in ClaimRequest.Lanes
@@ -69,7 +70,6 @@ type Extras struct {
 	// TimeToDeadline is until no attempt may run any more; as TimeToLive.
 	TimeToDeadline time.Duration
 	TimeoutMS      int64 // 0: the contract's; -1: none
-	TraceParent    string
 	TraceState     string
 	// PreviousTrace is the traceparent of the attempt before, "" for none.
 	PreviousTrace string
@@ -78,7 +78,7 @@ type Extras struct {
 
 func (e *Extras) none() bool {
 	return e.TimeToLive == 0 && e.TimeToDeadline == 0 && e.TimeoutMS == 0 &&
-		e.TraceParent == "" && e.TraceState == "" && e.PreviousTrace == "" && len(e.Metadata) == 0
+		e.TraceState == "" && e.PreviousTrace == "" && len(e.Metadata) == 0
 }
 
 // noExtras is what all tasks share that have none.
@@ -180,7 +180,7 @@ func (r *claimedRow) scan(rows Rows) error {
 	t, e := &r.Claimed, &r.extras
 	t.RunAt, t.ScheduledFor, t.EnqueuedAt = instant(r.runAt), instant(r.scheduledFor), instant(r.enqueuedAt)
 	r.lane.Queue, r.lane.Sublane = string(r.queue), string(r.sublane)
-	e.TraceParent, e.TraceState = string(r.traceParent), string(r.traceState)
+	t.TraceParent, e.TraceState = string(r.traceParent), string(r.traceState)
 	e.TimeToLive = time.Duration(r.ttlMicro) * time.Microsecond
 	e.TimeToDeadline = time.Duration(r.deadlineMicro) * time.Microsecond
 	if t.Extras = noExtras; !e.none() {

@@ -221,6 +221,7 @@ func TestClaimBringsWhatEachTaskHas(t *testing.T) {
 	extras := *tasks[1].Extras
 	require.InDelta(t, time.Hour, extras.TimeToLive, float64(time.Minute))
 	extras.TimeToLive = 0
-	require.Equal(t, Extras{TimeoutMS: 1500, TraceParent: trace, Metadata: []byte(`{"who": "ada"}`)}, extras)
+	require.Equal(t, trace, tasks[1].TraceParent)
+	require.Equal(t, Extras{TimeoutMS: 1500, Metadata: []byte(`{"who": "ada"}`)}, extras)
 	require.JSONEq(t, `{"a": 1}`, string(tasks[1].Payload))
 }
