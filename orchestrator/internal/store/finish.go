@@ -338,10 +338,14 @@ func (s *Store) FinishTurns(ctx context.Context, batch []*Finished, taker Taker)
 		turns.set(i, b.Turn)
 	}
 	statement, careful := finishTurns, finishTurnsAndSlots
+	rechecks, err := s.rechecksPlaces(ctx)
+	if err != nil {
+		return Handed{}, err
+	}
 	switch {
 	case slices.ContainsFunc(batch, func(b *Finished) bool { return b.Tell }):
 		statement, careful = finishTurnsAndSlotsTold, finishTurnsAndSlotsTold
-	case slices.ContainsFunc(batch, func(b *Finished) bool { return b.Turn.Slot }):
+	case !rechecks || slices.ContainsFunc(batch, func(b *Finished) bool { return b.Turn.Slot }):
 		statement = careful
 	}
 	if statement == finishTurns && alike(batch) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,6 +24,8 @@ type Store struct {
 	// pooler in transaction mode, without prepared statements.
 	mode  pgx.QueryExecMode
 	texts sync.Map // statement as written -> statement for this schema
+	// rechecks is what rechecksPlaces has found out, nil before.
+	rechecks atomic.Pointer[bool]
 }
 
 // New returns a Store over pool and over db, which must be the same database.
@@ -67,6 +70,28 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (int64,
 	tag, err := s.pool.Exec(ctx, s.text(statement), append([]any{s.mode}, args...)...)
 	return tag.RowsAffected(), err
 }
+
+// rechecksPlaces tells whether an UPDATE that goes by a row's place (ctid) leaves
+// the row alone when it finds, having waited for somebody's lock, that the row has
+// another version now, in another place. PostgreSQL changed that version before
+// its releases of November 2025: see "Add missing EPQ recheck for TID Scan" in the
+// notes of 18.1, 17.7, 16.11 and 15.15.
+func (s *Store) rechecksPlaces(ctx context.Context) (bool, error) {
+	if known := s.rechecks.Load(); known != nil {
+		return *known, nil
+	}
+	var version int // 150018 is 15.18
+	if err := s.queryRow(ctx, `SELECT current_setting('server_version_num')::integer`).Scan(&version); err != nil {
+		return false, wrap("ask for the version of PostgreSQL", err)
+	}
+	rechecks := version >= firstToRecheck[version/10_000]
+	s.rechecks.Store(&rechecks)
+	return rechecks, nil
+}
+
+// firstToRecheck are the releases of older versions since which places are
+// rechecked. All later versions do.
+var firstToRecheck = map[int]int{15: 15_00_15, 16: 16_00_11, 17: 17_00_07, 18: 18_00_01}
 
 // Uncompiled keeps PostgreSQL from compiling the statements of a connection
 // (JIT). It does so where it expects much work, which it expects of large tables

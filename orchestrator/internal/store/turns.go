@@ -53,12 +53,11 @@ import (
 // Most turns are of groups alone. Then handOverTurns does it: the parts of a
 // statement that have nothing to do take their time all the same. So does
 // [handOverTurnsAtOnce], for a statement that has a lock_timeout: it waits for who
-// has a next task locked, and so can lock each as it finds it. What it has locked
-// it changes by its place, without an index; without the lock, not every
-// PostgreSQL would see that another version has come. A version that came after
-// the statement's snapshot is not found, and its turn reported as unsettled.
-// Instead of released it takes the ended tasks themselves, in gone, with direct,
-// and instead of me arguments.
+// has a next task locked. It changes the next tasks by their places, without an
+// index and without having locked them, which needs a PostgreSQL that
+// [Store.rechecksPlaces]: a version that came after the statement's snapshot is
+// left alone, and its turn reported as unsettled. Instead of released it takes the
+// ended tasks themselves, in gone, with direct, and instead of me arguments.
 const (
 	handOver = nextOfGroups + `,
 freed AS MATERIALIZED (
@@ -120,8 +119,8 @@ settled AS MATERIALIZED (
     SELECT r.group_key, coalesce(above.id, lowest.id) AS id, coalesce(above.version, lowest.version) AS version,
         coalesce(above.direct, lowest.direct) AS direct
     FROM gone r
-    LEFT JOIN LATERAL (` + headAbove + ` FOR UPDATE) AS above ON true
-    LEFT JOIN LATERAL (` + headLowest + ` FOR UPDATE) AS lowest ON true
+    LEFT JOIN LATERAL (` + headAbove + `) AS above ON true
+    LEFT JOIN LATERAL (` + headLowest + `) AS lowest ON true
     WHERE r.group_key IS NOT NULL),
 taken AS (` + takeNext + `
     WHERE t.ctid = ANY (ARRAY(SELECT version FROM settled WHERE direct))
