@@ -80,17 +80,25 @@ func (s *Store) rechecksPlaces(ctx context.Context) (bool, error) {
 	if known := s.rechecks.Load(); known != nil {
 		return *known, nil
 	}
-	var version int // 150018 is 15.18
+	var version int // 150018 for 15.18
 	if err := s.queryRow(ctx, `SELECT current_setting('server_version_num')::integer`).Scan(&version); err != nil {
 		return false, wrap("ask for the version of PostgreSQL", err)
 	}
-	rechecks := version >= firstToRecheck[version/10_000]
+	rechecks := rechecksPlaces(version)
 	s.rechecks.Store(&rechecks)
 	return rechecks, nil
 }
 
-// firstToRecheck are the releases of older versions since which places are
-// rechecked. All later versions do.
+func rechecksPlaces(version int) bool {
+	first, listed := firstToRecheck[version/10_000]
+	if !listed {
+		return version >= 19_00_00
+	}
+	return version >= first
+}
+
+// firstToRecheck are the releases since which places are rechecked, of the
+// versions that had others before.
 var firstToRecheck = map[int]int{15: 15_00_15, 16: 16_00_11, 17: 17_00_07, 18: 18_00_01}
 
 // Uncompiled keeps PostgreSQL from compiling the statements of a connection

@@ -24,3 +24,12 @@ func TestTransactionsAreNotCompiled(t *testing.T) {
 		}))
 	}
 }
+
+func TestReleasesThatRecheckPlaces(t *testing.T) {
+	t.Parallel()
+	for version, does := range map[int]bool{
+		14_00_22: false, 15_00_14: false, 15_00_15: true, 16_00_10: false, 16_00_11: true, 17_00_06: false, 17_00_07: true, 18_00_00: false, 18_00_01: true, 19_00_00: true,
+	} {
+		require.Equal(t, does, rechecksPlaces(version), version)
+	}
+}
