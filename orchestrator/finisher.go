@@ -319,9 +319,8 @@ func countWritten(batch []outcome, ids []int64) (left []outcome) {
 }
 
 // retryTogether tries rows that were locked for as long as that helps some of
-// them, and returns the rest. Another worker's claim locks rows of this one in
-// passing, many at a time, until it ends: PostgreSQL locks the newest version of
-// a row before it finds that it is not wanted any more.
+// them, and returns the rest. Who locks many does so in one statement, which is
+// over soon: a cancel, say, or a claim of an earlier build.
 func (f *finisher) retryTogether(left []outcome, run statement) []outcome {
 	for pause := 5 * time.Millisecond; len(left) > 1 && pause < time.Second; pause *= 2 {
 		if waitFor(f.ctx.Done(), pause) {

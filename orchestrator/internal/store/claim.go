@@ -105,6 +105,17 @@ func instant(t time.Time) Instant { return Instant(t.UnixMicro()) }
 // CASE hides the state, the lane and the contracts from the planner, which would
 // expect that next to no row passes, and read and sort the whole lane to find it.
 //
+// Rows that others are claiming are told by their xmax, the transaction that
+// locked them last. SKIP LOCKED alone leaves them out too, but asks the lock
+// manager for each, and where a claim has just ended locks the row's newest
+// version before it finds that it is not wanted: of several workers each would
+// do that for the tasks of all the others. Passed over are rows whose xmax was
+// under way when the statement began (others.running) or began later (up to a
+// million from the snapshot's end on, others.age); any other is of somebody who
+// has let go, as a claim that was rolled back has, or no transaction but a
+// number of several. What xmax does not tell of, such as the lock of a savepoint,
+// is left to SKIP LOCKED.
+//
 // What the UPDATE changes stands in no index, and pages have room for a second
 // version of their rows (fillfactor): PostgreSQL updates the heap alone. The
 // entries of running tasks stay in tasks_ready; cursors are past them.
@@ -116,12 +127,18 @@ WITH lanes AS (
     SELECT *, orchestrator.lane_hash(queue, sublane) AS hash
     FROM unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::bigint[], $6::integer[])
     WITH ORDINALITY AS l(queue, sublane, priority, run_at, id, want, lane)),
+others AS MATERIALIZED (
+    SELECT ARRAY(SELECT x::xid FROM pg_snapshot_xip(now.snapshot) AS x) AS running, age(pg_snapshot_xmax(now.snapshot)::xid) AS age
+    FROM pg_current_snapshot() AS now(snapshot)),
 chosen AS MATERIALIZED (
     SELECT probe.id FROM lanes CROSS JOIN LATERAL (
         SELECT t.id FROM orchestrator.tasks t
         WHERE t.waits_for = 0 AND orchestrator.lane_hash(t.queue, t.sublane) = lanes.hash AND t.priority = lanes.priority
           AND t.run_at <= now() AND (t.run_at, t.id) > (lanes.run_at, lanes.id)
-          AND CASE WHEN t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.contract <= $8 THEN t.contract <> ALL ($9::integer[]) END
+          AND CASE WHEN t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.contract <= $8
+              AND (t.xmax = '0' OR t.xmax <> ALL ((SELECT running FROM others)::xid[])
+                  AND age(t.xmax) NOT BETWEEN (SELECT age FROM others) - 1000000 AND (SELECT age FROM others))
+              THEN t.contract <> ALL ($9::integer[]) END
         ORDER BY t.run_at, t.id LIMIT lanes.want
         FOR UPDATE SKIP LOCKED) AS probe
     LIMIT $7),

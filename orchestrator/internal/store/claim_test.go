@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -28,6 +29,58 @@ func TestClaimsUpdateTheHeapAlone(t *testing.T) {
 		SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE schemaname = 'orchestrator' AND relname = 'tasks'`).Scan(&updated, &heapOnly))
 	require.EqualValues(t, 5000, updated)
 	require.Equal(t, updated, heapOnly)
+}
+
+// What somebody else is claiming is passed over without an attempt to lock it,
+// and is there again when that somebody has let go.
+func TestClaimsPassOverWhatOthersClaim(t *testing.T) {
+	t.Parallel()
+	const ready, theirs, ours = 100, 40, 30
+	claimOf := func(limit, worker int) []any {
+		return []any{[]string{"q"}, []string{""}, []int16{0}, []time.Time{time.Unix(0, 0)}, []int64{0}, []int32{ready}, limit, 1, []int32{}, worker, 1}
+	}
+	for name, begunBefore := range map[string]bool{"who began before": false, "who began after": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := migrated(t)
+			fill(t, s, addContracts, fmt.Sprintf(`INSERT INTO orchestrator.tasks (id, contract, priority, queue, payload)
+				SELECT i, 1, 0, 'q', '{}' FROM generate_series(1, %d) AS i`, ready))
+			begin := func(level pgx.TxIsoLevel) pgx.Tx {
+				t.Helper()
+				tx, err := s.pool.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: level})
+				require.NoError(t, err)
+				t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+				return tx
+			}
+			me := begin(pgx.RepeatableRead)
+			var age int
+			if begunBefore {
+				require.NoError(t, me.QueryRow(t.Context(), `SELECT age('3'::xid)`).Scan(&age)) // of this moment, for the transaction
+			}
+			other := begin(pgx.ReadCommitted)
+			tag, err := other.Exec(t.Context(), claim, append([]any{pgx.QueryExecModeExec}, claimOf(theirs, 7)...)...)
+			require.NoError(t, err)
+			require.EqualValues(t, theirs, tag.RowsAffected())
+			fill(t, s, `SELECT pg_current_xact_id()`) // later than the other's, and over
+
+			plan := explain(t, me.Conn(), claim, claimOf(ours, 8), "ANALYZE")
+			locked := map[string]float64{}
+			plan.each(func(n planNode) {
+				for _, from := range n.Plans {
+					locked[n.Type] = max(locked[n.Type], from.Rows)
+				}
+			})
+			require.EqualValues(t, ours, locked["LockRows"])
+			require.NoError(t, me.Rollback(t.Context()))
+
+			require.NoError(t, other.Rollback(t.Context()))
+			fill(t, s, `SELECT FROM orchestrator.tasks WHERE id = 2 FOR UPDATE`)
+			claimed, _, err := s.Claim(t.Context(), ClaimRequest{
+				Lanes: []Lane{{LaneKey: LaneKey{Queue: "q"}, Want: ready}}, Limit: ready, Worker: 9, Claim: 1, Known: 1, Foreign: []int32{}})
+			require.NoError(t, err)
+			require.Len(t, claimed, ready)
+		})
+	}
 }
 
 // finished are the ends of tasks that worker 7 runs: alike, so that one

@@ -177,6 +177,7 @@ type planNode struct {
 	Relation string     `json:"Relation Name"`
 	Alias    string     `json:"Alias"`
 	Index    string     `json:"Index Name"`
+	Rows     float64    `json:"Actual Rows"` // a loop, with the option ANALYZE
 	Plans    []planNode `json:"Plans"`
 }
 
@@ -189,7 +190,7 @@ func (n planNode) each(visit func(planNode)) {
 
 // explain plans a statement that was prepared, as the pool runs it: EXPLAIN of
 // the statement itself would always make a custom plan.
-func explain(t *testing.T, conn *pgx.Conn, statement string, args []any) planNode {
+func explain(t *testing.T, conn *pgx.Conn, statement string, args []any, options ...string) planNode {
 	t.Helper()
 	_, err := conn.Exec(t.Context(), "PREPARE hot AS "+statement)
 	require.NoError(t, err)
@@ -199,7 +200,7 @@ func explain(t *testing.T, conn *pgx.Conn, statement string, args []any) planNod
 		places[i] = fmt.Sprintf("$%d", i+1)
 	}
 	var text []byte
-	err = conn.QueryRow(t.Context(), "EXPLAIN (FORMAT JSON) EXECUTE hot("+strings.Join(places, ", ")+")",
+	err = conn.QueryRow(t.Context(), "EXPLAIN ("+strings.Join(append(options, "FORMAT JSON"), ", ")+") EXECUTE hot("+strings.Join(places, ", ")+")",
 		append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...).Scan(&text)
 	require.NoError(t, err)
 	var plans []struct{ Plan planNode }

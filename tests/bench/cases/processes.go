@@ -126,9 +126,10 @@ func nothingToDo(ctx context.Context, conn *pgx.Conn, n int) (bool, error) {
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM orchestrator.workers WHERE idle").Scan(&idle); err != nil || idle < n {
 		return false, err
 	}
-	var tasks int64
-	err := conn.QueryRow(ctx, contest.EngineLeft).Scan(&tasks)
-	return tasks == 0, err
+	var left bool
+	// No count of them: workers that have just started are idle, too, and it would take their time.
+	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM orchestrator.tasks)").Scan(&left)
+	return !left, err
 }
 
 // rateInHistory is what the times in history say of the drain of all tasks.
