@@ -57,6 +57,7 @@ type pool struct {
 	highest  int16    // no buffered job has a higher priority
 	active   []*job   // in no order
 	buffered int
+	enough   int // while more are buffered than this, wants has nothing to say
 	suspects []*job
 	// suspectRuns holds the next suspect back while one runs whose innocence
 	// is not yet plain.
@@ -87,7 +88,7 @@ type slots struct {
 }
 
 func newPool(w *Worker) *pool {
-	p := &pool{w: w, room: make(chan struct{}, 1), queues: map[string]*slots{}, idleSignal: make(chan struct{})}
+	p := &pool{w: w, room: make(chan struct{}, 1), queues: map[string]*slots{}, enough: math.MaxInt, idleSignal: make(chan struct{})}
 	p.settings = &settings{}
 	for _, q := range w.routes.queues {
 		// A queue without a limit of its own may fill the pool that somebody
@@ -114,14 +115,20 @@ type room struct {
 }
 
 // wants says how many tasks of each queue and of all together should be
-// claimed now. A queue whose buffer is more than half full wants none, so that
-// claims stay few and large.
+// claimed now. A queue whose buffer is more than half full wants none, and none
+// does while together they have as much as that to start, so that claims stay
+// few and large.
 func (p *pool) wants() (perQueue map[string]room, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ahead := p.prefetch.size()
 	total = p.size - len(p.active) - p.buffered + ahead
 	if p.closed || total <= 0 {
+		return nil, 0
+	}
+	p.enough = math.MaxInt
+	if more := p.startable() - max(p.size-len(p.active), ahead/2); more > 0 {
+		p.enough = p.buffered - more
 		return nil, 0
 	}
 	perQueue = make(map[string]room, len(p.queues))
@@ -136,6 +143,15 @@ func (p *pool) wants() (perQueue map[string]room, total int) {
 		}
 	}
 	return perQueue, total
+}
+
+// startable is how many buffered jobs could start if their queues' limits alone
+// decided. The caller holds mu.
+func (p *pool) startable() (n int) {
+	for _, s := range p.ordered {
+		n += min(len(s.buffer), max(s.limit()-s.running, 0))
+	}
+	return n
 }
 
 // add takes claimed jobs in and starts as many as there are slots for. It
@@ -220,7 +236,7 @@ func (p *pool) done(j *job) (next *job) {
 	p.prefetch.ends.done++
 	s.ends.done++
 	next = p.take()
-	if len(s.buffer) <= p.prefetch.size()/2 {
+	if p.buffered <= p.enough && len(s.buffer) <= p.prefetch.size()/2 {
 		signal(p.room)
 	}
 	p.signalIdle()

@@ -1,7 +1,9 @@
 package orchestrator
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,4 +69,51 @@ func TestUrgentTaskIsTakenWhenItsQueueHasASlotAgain(t *testing.T) {
 		}
 		require.Equal(t, "b", p.take().Queue)
 	}
+}
+
+// With many queues each has little in the buffer, and together they may have
+// enough: then the pool asks for more when half of it is gone, not at every task.
+func TestQueuesTogetherWantFewLargeClaims(t *testing.T) {
+	t.Parallel()
+	var queues []*Queue
+	for i := range 100 {
+		queues = append(queues, &Queue{Name: fmt.Sprint("q", i)})
+	}
+	p := newPool(&Worker{client: &Client{}, config: WorkerConfig{PoolSize: 10}, routes: &routing{queues: queues}})
+	p.aheadIs(1000)
+	for _, q := range queues {
+		for range 8 {
+			p.bufferOne(q.Name, 0)
+		}
+	}
+	wants, _ := p.wants()
+	require.Empty(t, wants, "800 of 1000 are there")
+	j := p.take()
+	for p.buffered > 500 {
+		require.Empty(t, p.room)
+		j = p.done(j)
+	}
+	require.Len(t, p.room, 1)
+	wants, total := p.wants()
+	require.Len(t, wants, 100)
+	require.Equal(t, 10-1-500+1000, total)
+}
+
+// What a queue has claimed and may not start yet keeps no other from its tasks.
+func TestQueueAtItsLimitHoldsUpNoClaims(t *testing.T) {
+	t.Parallel()
+	p := newPool(&Worker{client: &Client{}, config: WorkerConfig{PoolSize: 10}, routes: &routing{queues: []*Queue{{Name: "slow", PerWorker: 1}, {Name: "fast"}}}})
+	p.aheadIs(1000)
+	for range 800 {
+		p.bufferOne("slow", 0)
+	}
+	require.NotNil(t, p.take())
+	wants, _ := p.wants()
+	require.Contains(t, wants, "fast")
+	require.NotContains(t, wants, "slow")
+}
+
+// aheadIs makes the pool keep a buffer of n.
+func (p *pool) aheadIs(n int) {
+	p.prefetch.ends = endRate{rate: float64(n) / prefetchMargin, since: time.Now().Add(time.Hour)} // measured again in an hour
 }
