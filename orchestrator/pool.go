@@ -21,6 +21,7 @@ type job struct {
 	attempt attempt
 
 	// The pool's mutex guards the rest.
+	slots     *slots               // that it has one of, once it has started
 	requested *store.CancelRequest // somebody wants it cancelled
 	place     int32                // in the pool's active jobs
 	stuck     bool                 // its handler goes on although its context has ended
@@ -58,6 +59,7 @@ type pool struct {
 	active   []*job   // in no order
 	buffered int
 	enough   int // while more are buffered than this, wants has nothing to say
+	low      int // of a queue of which more are buffered, wants says nothing
 	suspects []*job
 	// suspectRuns holds the next suspect back while one runs whose innocence
 	// is not yet plain.
@@ -122,19 +124,19 @@ func (p *pool) wants() (perQueue map[string]room, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ahead := p.prefetch.size()
+	p.enough, p.low = math.MaxInt, ahead/2
 	total = p.size - len(p.active) - p.buffered + ahead
 	if p.closed || total <= 0 {
 		return nil, 0
 	}
-	p.enough = math.MaxInt
-	if more := p.startable() - max(p.size-len(p.active), ahead/2); more > 0 {
+	if more := p.startable() - max(p.size-len(p.active), p.low); more > 0 {
 		p.enough = p.buffered - more
 		return nil, 0
 	}
 	perQueue = make(map[string]room, len(p.queues))
 	for name, s := range p.queues {
 		limit := s.limit()
-		if len(s.buffer) > ahead/2 || limit == 0 || p.settings.queues[name].Paused {
+		if len(s.buffer) > p.low || limit == 0 || p.settings.queues[name].Paused {
 			continue
 		}
 		free := limit - s.running - len(s.buffer)
@@ -228,7 +230,7 @@ func (p *pool) done(j *job) (next *job) {
 	p.active = p.active[:len(p.active)-1]
 	j.place = ended
 	p.returned(j)
-	s := p.queues[j.Queue]
+	s := j.slots
 	s.running--
 	if j.Suspect {
 		p.suspectRuns = false
@@ -236,7 +238,7 @@ func (p *pool) done(j *job) (next *job) {
 	p.prefetch.ends.done++
 	s.ends.done++
 	next = p.take()
-	if p.buffered <= p.enough && len(s.buffer) <= p.prefetch.size()/2 {
+	if p.buffered <= p.enough && len(s.buffer) <= p.low {
 		signal(p.room)
 	}
 	p.signalIdle()
@@ -306,6 +308,7 @@ func (p *pool) takeSuspect() *job {
 func (p *pool) activate(j *job, s *slots) *job {
 	p.buffered--
 	s.running++
+	j.slots = s
 	j.place = int32(len(p.active))
 	p.active = append(p.active, j)
 	return j

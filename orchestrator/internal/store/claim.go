@@ -264,7 +264,7 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []*Claimed, 
 	for i, lane := range req.Lanes {
 		keys[i], laneOf[lane.LaneKey] = lane.LaneKey, i
 	}
-	row := newClaimedRow()
+	row, lane := newClaimedRow(), 0
 	claimed := claimedList{tasks: make([]*Claimed, 0, min(req.Limit, 1024))}
 	for rows.Next() {
 		if err := row.scan(rows); err != nil {
@@ -273,7 +273,9 @@ func (s *Store) Claim(ctx context.Context, req ClaimRequest) (tasks []*Claimed, 
 		if row.ID == 0 {
 			continue
 		}
-		lane := laneOf[row.lane]
+		if row.lane != keys[lane] { // mostly it is that of the row before
+			lane = laneOf[row.lane]
+		}
 		row.Lane, row.LaneKey = int32(lane), &keys[lane]
 		claimed.add(row.Claimed)
 	}
