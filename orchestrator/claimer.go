@@ -190,7 +190,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		}
 		return 0, err
 	}
-	if c.most *= 2; c.most > maxPrefetch {
+	if c.most *= 2; c.most > maxClaim {
 		c.most = 0
 	}
 	took := time.Since(began)

@@ -133,6 +133,7 @@ func (p *pool) wants() (perQueue map[string]room, total int) {
 		p.enough = p.buffered - more
 		return nil, 0
 	}
+	total = min(total, maxClaim)
 	perQueue = make(map[string]room, len(p.queues))
 	for name, s := range p.queues {
 		limit := s.limit()
@@ -442,7 +443,8 @@ type endRate struct {
 }
 
 const (
-	maxPrefetch    = 2000
+	maxClaim       = 2000         // tasks; a larger claim takes the database longer than it saves
+	maxPrefetch    = 2 * maxClaim // what one claim has brought is worked while the next is under way
 	prefetchWindow = 20 * time.Millisecond
 	prefetchMargin = 0.010 // seconds; a claim that is a little slower finds the buffer not yet empty
 )

@@ -113,6 +113,13 @@ func TestQueueAtItsLimitHoldsUpNoClaims(t *testing.T) {
 	require.NotContains(t, wants, "slow")
 }
 
+func TestClaimsAreBounded(t *testing.T) {
+	t.Parallel()
+	p := newPool(&Worker{client: &Client{}, config: WorkerConfig{PoolSize: 3 * maxClaim}, routes: &routing{queues: []*Queue{{Name: "q"}}}})
+	_, total := p.wants()
+	require.Equal(t, maxClaim, total)
+}
+
 // aheadIs makes the pool keep a buffer of n.
 func (p *pool) aheadIs(n int) {
 	p.prefetch.ends = endRate{rate: float64(n) / prefetchMargin, since: time.Now().Add(time.Hour)} // measured again in an hour
