@@ -81,7 +81,12 @@ func TestEverythingAtOnce(t *testing.T) {
 	long(t)
 	server, url := harness.Server(t)
 	db, client := harness.Observe(t, url), harness.Open(t, url)
-	processes := []*harness.Process{startProcess(t, url), startProcess(t, url), startProcess(t, url)}
+	start := func() *harness.Process { // one whose connections are cut before it works may give up
+		p := startProcess(t, url)
+		db.AwaitTrue(t, `SELECT EXISTS (SELECT FROM workers WHERE pid = $1)`, p.PID())
+		return p
+	}
+	processes := []*harness.Process{start(), start(), start()}
 	load := harness.StartLoad(t, client, 8)
 	end := time.Now().Add(time.Minute)
 	for round := 0; time.Now().Before(end); round++ {
@@ -90,7 +95,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		switch round % 4 {
 		case 0:
 			processes[victim].Kill(t)
-			processes[victim] = startProcess(t, url)
+			processes[victim] = start()
 		case 1:
 			pid := processes[victim].PID()
 			processes[victim].Freeze(t)
