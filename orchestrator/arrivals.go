@@ -102,39 +102,11 @@ func (a *arrivals) find(ctx context.Context, soon bool) error {
 	return nil
 }
 
-// demand is what a worker could do at a moment.
-type demand struct {
-	wants map[string]room
-	// hasReady tells whether a queue has tasks that are ready: then there is
-	// enough to do in it without arrivals.
-	hasReady func(queue string) bool
-	// filled says that what others will hand over fills the worker, so that there
-	// is enough to do in any queue.
-	filled bool
-	// idle says that nothing is ready in any queue.
-	idle bool
-}
-
-// takesOver is how many first tasks of groups the worker claims at once, without
-// the way through the lane: where nothing waits in the lanes that would have to
-// wait longer for it.
-func (a *arrivals) takesOver(queue string, d demand) int {
-	if !d.idle || !a.w.mayTakeOver(queue) {
-		return 0
-	}
-	return d.wants[queue].any
-}
-
-// admitted is what a turn has made of arrivals.
-type admitted struct {
-	more  bool // there is more to look at now
-	taken int  // how many tasks the worker has claimed
-}
-
-// admit gives those of the arrivals their turn or slot that nobody has, and
-// tells the workers of those that are ready then. When it has taken tasks over,
-// what the worker demands has changed, and it ends.
-func (a *arrivals) admit(ctx context.Context, d demand) (done admitted, err error) {
+// admit makes arrivals ready whose turn or slot is free, and tells the workers.
+// There is enough to do in a queue without them when it has tasks that are ready,
+// and in any when the worker is filled by what others will hand over. Admit returns
+// true when there is more to look at now.
+func (a *arrivals) admit(ctx context.Context, hasReady func(queue string) bool, filled bool) (more bool, err error) {
 	a.putOff = false
 	for at, cur := range a.places {
 		if !cur.ready {
@@ -142,57 +114,36 @@ func (a *arrivals) admit(ctx context.Context, d demand) (done admitted, err erro
 		}
 		began := time.Now()
 		rests := began.Before(cur.restsUntil)
-		if rests && d.filled {
+		if rests && filled {
 			continue
 		}
-		if rests && d.hasReady(at.queue) {
+		if rests && hasReady(at.queue) {
 			a.putOff = true
 			continue
 		}
-		look := store.Arrivals{Queue: at.queue, Cursor: cur.Cursor}
-		var got store.Admitted
+		var admitted store.Admitted
+		limit := groupArrivals
 		if at.state == store.StateBlocked {
-			look.Limit = groupArrivals
-			got, err = a.admitGroups(ctx, &look, a.takesOver(at.queue, d))
+			admitted, err = a.w.client.store.AdmitGroups(ctx, store.Arrivals{Queue: at.queue, Cursor: cur.Cursor, Limit: limit})
 		} else {
-			look.Limit = limitedArrivals
+			limit = limitedArrivals
 			known := a.w.routes.contracts.Load()
-			got, err = a.w.client.store.AdmitLimited(ctx, look, known.ids, known.totals)
+			admitted, err = a.w.client.store.AdmitLimited(ctx, store.Arrivals{Queue: at.queue, Cursor: cur.Cursor, Limit: limit},
+				known.ids, known.totals)
 		}
 		if err != nil {
-			return done, err
+			return false, err
 		}
-		if got.Won < got.Seen/arrivalYield {
+		if admitted.Won < admitted.Seen/arrivalYield {
 			ended := time.Now()
 			cur.restsUntil = ended.Add(a.rest * ended.Sub(began))
 		}
-		cur.ready = got.Seen == look.Limit
-		done.more = done.more || cur.ready
-		if got.Seen > 0 {
-			cur.Cursor = got.Cursor
+		cur.ready = admitted.Seen == limit
+		more = more || cur.ready
+		if admitted.Seen > 0 {
+			cur.Cursor = admitted.Cursor
 		}
-		a.w.handedOver(got.Handed)
-		if done.taken = len(got.Taken); done.taken > 0 {
-			return done, nil
-		}
+		a.w.handedOver(admitted.Handed)
 	}
-	return done, nil
-}
-
-// admitGroups looks at tasks that wait for the turn of their group, of which the
-// worker takes up to room over: then at no more than about as many.
-func (a *arrivals) admitGroups(ctx context.Context, look *store.Arrivals, room int) (got store.Admitted, err error) {
-	if room == 0 {
-		return a.w.client.store.AdmitGroups(ctx, *look)
-	}
-	s, taker := a.w.taker()
-	look.Taker, look.Room, look.Limit = taker, room, min(max(room, groupArrivals/10), look.Limit)
-	got, err = a.w.client.store.AdmitGroups(ctx, *look)
-	switch {
-	case err == nil && len(got.Taken) > 0:
-		a.w.accept(s, taker.Claim, got.Taken, got.Now)
-	case err != nil && taker.Worker != 0 && store.SQLState(err) == "":
-		a.w.claimer.uncertainAbout(s, taker.Claim)
-	}
-	return got, err
+	return more, nil
 }

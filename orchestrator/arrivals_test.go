@@ -2,7 +2,6 @@ package orchestrator_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,30 +58,5 @@ func TestArrivalsDoNotRestWhereTurnsAreFree(t *testing.T) {
 		seen, _, err := w.Admit(t.Context(), "default", true, true)
 		require.NoError(t, err)
 		require.Equal(t, last, seen)
-	}
-	var ready, running int
-	require.NoError(t, client.DB().QueryRowContext(t.Context(), `
-		SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1) FROM orchestrator.tasks`).Scan(&ready, &running))
-	require.Equal(t, 500, ready, "each group's first takes its place behind what is ready")
-	require.Zero(t, running)
-}
-
-// The first task of a group is claimed with its group's turn when nothing else
-// is ready: it never comes into a lane.
-func TestFirstOfAGroupIsClaimedAtOnce(t *testing.T) {
-	t.Parallel()
-	client := orchestratortest.Client(t)
-	d := ledger("")
-	waitedFor := make(chan int, 3)
-	startWorker(t, client, handle(d, func(ctx context.Context, task *orchestrator.Raw) ([]byte, error) {
-		var n int
-		err := client.DB().QueryRowContext(ctx, fmt.Sprintf(`SELECT waits_for FROM orchestrator.tasks WHERE id = %d`, task.ID)).Scan(&n)
-		waitedFor <- n
-		return nil, err
-	}), orchestrator.WorkerConfig{})
-	for n, account := range []string{"a", "b", "a"} {
-		refs := post(t, client, d, []posting{{Account: account, N: n}})
-		require.Equal(t, 2, <-waitedFor, "else it was ready in between")
-		await(t, refs)
 	}
 }

@@ -153,12 +153,8 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 			c.lanes.again()
 			c.arrivals.again()
 		}
-		taken, err := c.lookAround(ctx, hinted, soon, wants, total)
-		if err != nil {
+		if err := c.lookAround(ctx, hinted, soon, total); err != nil {
 			return 0, err
-		}
-		if taken > 0 {
-			return claimAgain, nil // if there still is room
 		}
 	}
 	c.passedOver = false
@@ -211,7 +207,6 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	}
 	c.backlog = len(claimed) == req.Limit
 	exhausted := c.lanes.advance(req, served, claimed, now)
-	c.urgent.Store(c.lanes.urgent())
 	c.giveBackTokens(ctx, tokens)
 	if len(served) < len(ready) {
 		c.passedOver = slices.ContainsFunc(exhausted, func(l lane) bool { return len(c.rates.buckets(l)) > 0 })
@@ -240,9 +235,8 @@ func (c *claimer) giveBackTokens(ctx context.Context, unused map[string]int) {
 	}
 }
 
-// lookAround finds out which lanes may have tasks, and gives arrivals their turns
-// and slots. It returns how many of them this worker has claimed.
-func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon bool, wants map[string]room, total int) (taken int, err error) {
+// lookAround finds out which lanes may have tasks, and makes arrivals ready.
+func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon bool, room int) error {
 	for l := range hinted {
 		if l.Sublane == arrivingSublane {
 			c.arrivals.hint(l.Queue)
@@ -251,21 +245,18 @@ func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon boo
 		}
 	}
 	if err := c.lanes.find(ctx, soon); err != nil {
-		return 0, err
+		return err
 	}
 	if err := c.arrivals.find(ctx, soon); err != nil {
-		return 0, err
+		return err
 	}
-	ready, paced := c.lanes.anyReady(c.rates)
-	done, err := c.arrivals.admit(ctx, demand{
-		wants: wants, idle: !ready && paced == 0, filled: c.w.finisher.turns.Len() >= total,
-		hasReady: func(queue string) bool { return c.lanes.hasReady(queue, c.rates) },
-	})
-	if done.more {
+	hasReady := func(queue string) bool { return c.lanes.hasReady(queue, c.rates) }
+	more, err := c.arrivals.admit(ctx, hasReady, c.w.finisher.turns.Len() >= room)
+	if more {
 		signal(c.woken)
 	}
 	c.urgent.Store(c.lanes.urgent())
-	return done.taken, err
+	return err
 }
 
 // uncertainAbout tells of a claim that somebody else made, whose answer did

@@ -63,7 +63,7 @@ func (w *Worker) Admit(ctx context.Context, queue string, hasReady, filled bool)
 	if a.places[at] == nil {
 		a.look(at, store.Cursor{})
 	}
-	_, err = a.admit(ctx, demand{hasReady: func(string) bool { return hasReady }, filled: filled})
+	_, err = a.admit(ctx, func(string) bool { return hasReady }, filled)
 	return TaskID(a.places[at].ID), a.putOff, err
 }
 

@@ -26,40 +26,27 @@ func slotTotal(d *Definition) int16 {
 	return int16(min(d.Concurrency.Total, math.MaxInt16))
 }
 
-// The shares of hand-overs that go by the lane while all slots are taken: one in
-// so many. Where nothing is known to wait in a lane, the few are for the claimer
-// to find room, and so find out.
-const (
-	laneShare     = 16
-	idleLaneShare = 128
-)
+// laneShare is the share of hand-overs that go by the lane while all slots are
+// taken: one in so many.
+const laneShare = 16
 
 // continues tells whether this worker may run what comes after j right away,
 // without the way through the lane: when that takes nothing from tasks that are
 // more urgent, and, while all slots are taken, not always, so that a group or
 // limit which always has more tasks cannot keep them for ever.
 func (w *Worker) continues(j *job) bool {
-	if !w.mayTakeOver(j.Queue) {
+	if w.control.current.Load().queues[j.Queue].Paused || w.routes.contracts.Load().rates[queueBucket(j.Queue)] != nil {
 		return false
 	}
-	urgent, share := w.claimer.urgent.Load(), laneShare
-	if urgent == nil || len(*urgent) == 0 {
-		share = idleLaneShare
-	}
-	if !w.pool.hasFreeSlot(j.Queue) && rand.IntN(share) == 0 {
+	if !w.pool.hasFreeSlot(j.Queue) && rand.IntN(laneShare) == 0 {
 		return false
 	}
+	urgent := w.claimer.urgent.Load()
 	if urgent == nil {
 		return true
 	}
 	priority, ready := (*urgent)[j.Queue]
 	return !ready || priority <= j.Priority
-}
-
-// mayTakeOver tells whether tasks of a queue may be claimed otherwise than from
-// their lanes.
-func (w *Worker) mayTakeOver(queue string) bool {
-	return !w.control.current.Load().queues[queue].Paused && w.routes.contracts.Load().rates[queueBucket(queue)] == nil
 }
 
 // taker is this worker as the one who takes over tasks, nobody when it may not
@@ -70,7 +57,7 @@ func (w *Worker) taker() (*session, store.Taker) {
 		return s, store.Taker{}
 	}
 	known := w.routes.contracts.Load()
-	return s, store.Taker{Worker: s.id, Claim: s.claims.Add(1), Known: known.newest, Foreign: known.foreign}
+	return s, store.Taker{Worker: s.id, Claim: s.claims.Add(1), Known: known.newest, Foreign: known.foreign, Floored: w.finisher.floored()}
 }
 
 // handedOver looks after what the end of tasks, or an arrival, has led to.
@@ -130,7 +117,6 @@ func (f *finisher) floored() bool {
 func (f *finisher) handing(run func(context.Context, []outcome, store.Taker) (store.Handed, error)) statement {
 	return func(ctx context.Context, part []outcome) ([]int64, error) {
 		s, taker := f.w.taker()
-		taker.Floored = f.floored()
 		h, err := run(ctx, part, taker)
 		if err != nil {
 			if taker.Worker != 0 && store.SQLState(err) == "" {

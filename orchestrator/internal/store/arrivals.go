@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,28 +55,12 @@ ORDER BY w.key, free.slot
 ON CONFLICT DO NOTHING
 RETURNING key, slot`
 
-// startTurns gives the turns of groups to their first tasks. It claims up to $7 of
-// those for me, of any priority, and makes the others ready. It comes after
-// admitGroups in a statement of its own, as release does.
-const startTurns = `
-WITH released AS MATERIALIZED (
-    SELECT 0::bigint AS id, r.group_key, r.nth <= $7 AS direct, $8::text AS queue, (-100)::smallint AS priority
-    FROM unnest($1::text[]) WITH ORDINALITY AS r(group_key, nth)),
-ended AS (SELECT 0::bigint AS id WHERE false),
-me AS MATERIALIZED (
-    SELECT $2::bigint AS worker, $3::bigint AS claim, $4::integer AS known, $5::integer[] AS foreigners, $6::smallint = 1 AS floored),
-` + handOverTurns + handedOver
-
 // Arrivals is a place in the tasks of a queue that wait for their group's turn
 // or for a slot, from which a worker looks for more.
 type Arrivals struct {
 	Queue  string
 	Cursor Cursor
 	Limit  int // look at so many at most
-	// Taker takes up to Room of the tasks over whose group's turn it is; the
-	// zero values of both make all of them ready.
-	Taker Taker
-	Room  int
 }
 
 // Admitted is what became of arrivals.
@@ -88,47 +71,31 @@ type Admitted struct {
 	Cursor Cursor // of the last task
 }
 
-// AdmitGroups gives the turn of each group that nobody has, and of which there
-// are tasks among the arrivals, to the group's first task: the taker claims that,
-// or it becomes ready, or waits for a slot. An error leaves open whether tasks
-// were claimed: see [Store.Disown].
+// AdmitGroups makes the first task of each group ready, or lets it wait for a
+// slot, whose turn nobody has and of which there are tasks among the arrivals.
 func (s *Store) AdmitGroups(ctx context.Context, a Arrivals) (Admitted, error) {
-	return s.admit(ctx, "admit tasks of groups", admitGroups, func(tx pgx.Tx, won []string, _, _ []int16) (Handed, error) {
-		return s.startTurns(ctx, tx, won, a.Queue, a.Taker, a.Room)
+	return s.admit(ctx, "admit tasks of groups", admitGroups, func(won []string, _, _ []int16) []Released {
+		released := make([]Released, len(won))
+		for i, key := range won {
+			released[i].Group = key
+		}
+		return released
 	}, a.Queue, a.Cursor.RunAt, a.Cursor.ID, a.Limit)
-}
-
-// startTurns gives turns that tx has won, up to room of them to tasks of a queue
-// that taker claims.
-func (s *Store) startTurns(ctx context.Context, tx pgx.Tx, groups []string, queue string, taker Taker, room int) (h Handed, err error) {
-	if len(groups) == 0 {
-		return h, nil
-	}
-	rows, err := tx.Query(ctx, s.text(startTurns), slices.Concat([]any{s.mode, groups}, taker.args(), []any{room, queue})...)
-	if err != nil {
-		return h, err
-	}
-	defer rows.Close()
-	return h, h.read(rows)
 }
 
 // AdmitLimited makes tasks ready that wait for a slot, as far as there are free
 // ones. Totals are the limits of the contracts that the worker knows.
 func (s *Store) AdmitLimited(ctx context.Context, a Arrivals, contracts []int32, totals []int16) (Admitted, error) {
-	return s.admit(ctx, "admit tasks with a limit", admitLimited, func(tx pgx.Tx, won []string, slots, totals []int16) (Handed, error) {
+	return s.admit(ctx, "admit tasks with a limit", admitLimited, func(won []string, slots, totals []int16) []Released {
 		released := make([]Released, len(won))
 		for i, key := range won {
 			released[i] = Released{Limit: key, Slot: slots[i], Total: totals[i]}
 		}
-		return s.releaseTurns(ctx, tx, released)
+		return released
 	}, a.Queue, a.Cursor.RunAt, a.Cursor.ID, a.Limit, contracts, totals)
 }
 
-// admit takes turns or slots by a statement and gives them to tasks in a later
-// one, which sees everything that was committed before the first.
-func (s *Store) admit(
-	ctx context.Context, doing, statement string, give func(tx pgx.Tx, won []string, slots, totals []int16) (Handed, error), args ...any,
-) (a Admitted, err error) {
+func (s *Store) admit(ctx context.Context, doing, statement string, won func([]string, []int16, []int16) []Released, args ...any) (a Admitted, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		var keys []string
 		var slots, totals []int16
@@ -137,7 +104,7 @@ func (s *Store) admit(
 			return err
 		}
 		a.Won = len(keys)
-		a.Handed, err = give(tx, keys, slots, totals)
+		a.Handed, err = s.releaseTurns(ctx, tx, won(keys, slots, totals))
 		return err
 	})
 	return a, wrap(doing, err)

@@ -15,8 +15,6 @@ import (
 //	               │   turn is free  │  slot is free                 │
 //	               └───────◄─────────┴──◄── hand-over at the end ◄───┘
 //
-// Where nothing else is ready, an arrival whose turn is free is claimed at once.
-//
 // Arrivals are looked for by workers: a turn or slot that nobody has is taken
 // by inserting its row, which only one can do, and in a later statement, which
 // sees everything that was committed before, given to whoever is next. Whoever
