@@ -119,7 +119,7 @@ func (f *finisher) handing(run func(context.Context, []outcome, store.Taker) (st
 		s, taker := f.w.taker()
 		h, err := run(ctx, part, taker)
 		if err != nil {
-			if taker.Worker != 0 && store.SQLState(err) == "" {
+			if taker.Worker != 0 && store.Uncertain(err) {
 				f.w.claimer.uncertainAbout(s, taker.Claim)
 			}
 			return nil, err

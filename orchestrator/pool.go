@@ -239,7 +239,7 @@ func (p *pool) done(j *job) (next *job) {
 	p.prefetch.ends.done++
 	s.ends.done++
 	next = p.take()
-	if p.buffered <= p.enough && len(s.buffer) <= p.low {
+	if next == nil || p.buffered <= p.enough && len(s.buffer) <= p.low {
 		signal(p.room)
 	}
 	p.signalIdle()
@@ -426,8 +426,8 @@ func (p *pool) running() []*job {
 	return slices.Clone(p.active)
 }
 
-// prefetch sizes the buffer: as many tasks as are likely to end while one
-// claim is under way, and some more. Where a task takes longer than a claim
+// prefetch sizes the buffer: as many tasks as are likely to end while two
+// claims are under way, and some more. Where a task takes longer than a claim
 // that is none, so that a long task never waits behind another while some
 // other worker is idle. The pool's mutex guards it.
 type prefetch struct {
@@ -451,7 +451,7 @@ const (
 
 func (f *prefetch) size() int { return f.ends.ahead(f.claim) }
 
-// ahead is how many are likely to end while a claim of so many seconds is
+// ahead is how many are likely to end while two claims of so many seconds are
 // under way.
 func (e *endRate) ahead(claim float64) int {
 	if elapsed := time.Since(e.since); elapsed >= prefetchWindow {

@@ -114,7 +114,8 @@ func instant(t time.Time) Instant { return Instant(t.UnixMicro()) }
 // million from the snapshot's end on, others.age); any other is of somebody who
 // has let go, as a claim that was rolled back has, or no transaction but a
 // number of several. What xmax does not tell of, such as the lock of a savepoint,
-// is left to SKIP LOCKED.
+// is left to SKIP LOCKED, and a row that has changed by then is looked at again,
+// with the claim's own lock.
 //
 // What the UPDATE changes stands in no index, and pages have room for a second
 // version of their rows (fillfactor): PostgreSQL updates the heap alone. The
@@ -137,7 +138,8 @@ chosen AS MATERIALIZED (
           AND t.run_at <= now() AND (t.run_at, t.id) > (lanes.run_at, lanes.id)
           AND CASE WHEN t.state = 0 AND t.queue = lanes.queue AND t.sublane = lanes.sublane AND t.contract <= $8
               AND (t.xmax = '0' OR t.xmax <> ALL ((SELECT running FROM others)::xid[])
-                  AND age(t.xmax) NOT BETWEEN (SELECT age FROM others) - 1000000 AND (SELECT age FROM others))
+                  AND age(t.xmax) NOT BETWEEN (SELECT age FROM others) - 1000000 AND (SELECT age FROM others)
+                  OR t.xmax = pg_current_xact_id_if_assigned()::xid)
               THEN t.contract <> ALL ($9::integer[]) END
         ORDER BY t.run_at, t.id LIMIT lanes.want
         FOR UPDATE SKIP LOCKED) AS probe

@@ -39,7 +39,7 @@ func TestClaimsPassOverWhatOthersClaim(t *testing.T) {
 	claimOf := func(limit, worker int) []any {
 		return []any{[]string{"q"}, []string{""}, []int16{0}, []time.Time{time.Unix(0, 0)}, []int64{0}, []int32{ready}, limit, 1, []int32{}, worker, 1}
 	}
-	for name, begunBefore := range map[string]bool{"who began before": false, "who began after": true} {
+	for name, iBeganFirst := range map[string]bool{"who began before": false, "who began after": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := migrated(t)
@@ -54,7 +54,7 @@ func TestClaimsPassOverWhatOthersClaim(t *testing.T) {
 			}
 			me := begin(pgx.RepeatableRead)
 			var age int
-			if begunBefore {
+			if iBeganFirst {
 				require.NoError(t, me.QueryRow(t.Context(), `SELECT age('3'::xid)`).Scan(&age)) // of this moment, for the transaction
 			}
 			other := begin(pgx.ReadCommitted)

@@ -180,13 +180,21 @@ func (tx PgxTx) Query(ctx context.Context, statement string, args ...any) (Rows,
 }
 
 // SQLState is the five-character code of a PostgreSQL error anywhere in err's
-// chain, or "" when there is none: then the outcome of the statement is unknown.
+// chain, or "" when there is none, as when no answer came.
 func SQLState(err error) string {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
 		return pgErr.Code
 	}
 	return ""
+}
+
+// Uncertain tells whether err leaves open what a statement has done: no answer
+// came, or it is of a server that was going away, or of a pooler that lost its
+// server (SQLSTATE classes 08, 57P and 58), and the commit may have been made.
+func Uncertain(err error) bool {
+	state := SQLState(err)
+	return err != nil && (state == "" || strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P") || strings.HasPrefix(state, "58"))
 }
 
 // RowFault tells whether err is about the data of a row (SQLSTATE classes 22,

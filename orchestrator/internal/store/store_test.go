@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"io"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -32,4 +34,13 @@ func TestReleasesThatRecheckPlaces(t *testing.T) {
 	} {
 		require.Equal(t, does, rechecksPlaces(version), version)
 	}
+}
+
+func TestErrorsThatLeaveTheOutcomeOpen(t *testing.T) {
+	t.Parallel()
+	for state, open := range map[string]bool{"08P01": true, "57P01": true, "58030": true, "57014": false, "40001": false, "23505": false} {
+		require.Equal(t, open, Uncertain(wrap("finish", &pgconn.PgError{Code: state})), state)
+	}
+	require.True(t, Uncertain(io.ErrUnexpectedEOF))
+	require.False(t, Uncertain(nil))
 }
