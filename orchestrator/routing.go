@@ -114,6 +114,9 @@ func (r *routing) deliver(ctx context.Context, queues []string, deliveries func(
 // learn stores the contracts of declared task types and reads which others
 // there are.
 func (r *routing) learn(ctx context.Context) error {
+	if err := r.find(ctx); err != nil {
+		return err
+	}
 	for _, one := range r.byType {
 		if one.definition == nil {
 			continue
@@ -132,6 +135,22 @@ func (r *routing) learn(ctx context.Context) error {
 		}
 	}
 	return r.refresh(ctx)
+}
+
+// find tells the client the ids of the contracts that are stored already: of
+// hundreds of task types it would ask for each.
+func (r *routing) find(ctx context.Context) error {
+	all, err := r.client.store.Contracts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, stored := range all {
+		one := r.byType[stored.Type]
+		if one != nil && one.definition != nil && one.definition.Fingerprint == stored.Fingerprint {
+			r.client.contracts.ids.Store(one.definition, stored.ID)
+		}
+	}
+	return nil
 }
 
 // refresh reads the stored contracts anew.
