@@ -117,6 +117,7 @@ func (r *routing) learn(ctx context.Context) error {
 	if err := r.find(ctx); err != nil {
 		return err
 	}
+	var declared []store.Contract
 	for _, one := range r.byType {
 		if one.definition == nil {
 			continue
@@ -130,9 +131,10 @@ func (r *routing) learn(ctx context.Context) error {
 			return err
 		}
 		stored.ID = id
-		if err := r.client.store.UpdatePolicy(ctx, stored); err != nil {
-			return err
-		}
+		declared = append(declared, stored)
+	}
+	if err := r.client.store.UpdatePolicies(ctx, declared); err != nil {
+		return err
 	}
 	return r.refresh(ctx)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -77,22 +78,57 @@ func (s *Store) contractID(ctx context.Context, db interface {
 	}
 }
 
-const updatePolicy = `
-UPDATE orchestrator.task_contracts
-SET queue = $2, priority = $3, policy = $4::jsonb, payload_schema = $5::jsonb, result_schema = nullif($6::text, '')::jsonb,
-    retention = $7 * interval '1 microsecond', webhook = nullif($8::text, ''), webhook_states = $9::smallint[],
-    webhook_contract = nullif($10::integer, 0)
-WHERE id = $1 AND (queue, priority, policy, payload_schema, result_schema, retention, webhook, webhook_states, webhook_contract)
-    IS DISTINCT FROM ($2, $3, $4::jsonb, $5::jsonb, nullif($6::text, '')::jsonb, $7 * interval '1 microsecond',
-        nullif($8::text, ''), $9::smallint[], nullif($10::integer, 0))`
+// updatePolicies locks the rows that differ in the order of their ids, because
+// other workers may be starting too.
+const updatePolicies = `
+WITH x AS MATERIALIZED (
+    SELECT r.id, r.queue, r.priority, r.policy, r.payload_schema, r.result_schema, r.retention * interval '1 microsecond' AS retention,
+        nullif(r.webhook, '') AS webhook, r.webhook_states, nullif(r.webhook_contract, 0) AS webhook_contract
+    FROM json_to_recordset($1::json) AS r(id integer, queue text, priority smallint, policy jsonb, payload_schema jsonb, result_schema jsonb,
+        retention bigint, webhook text, webhook_states smallint[], webhook_contract integer)),
+differ AS MATERIALIZED (
+    SELECT c.id FROM orchestrator.task_contracts c JOIN x ON x.id = c.id
+    WHERE (c.queue, c.priority, c.policy, c.payload_schema, c.result_schema, c.retention, c.webhook, c.webhook_states, c.webhook_contract)
+        IS DISTINCT FROM (x.queue, x.priority, x.policy, x.payload_schema, x.result_schema, x.retention, x.webhook, x.webhook_states, x.webhook_contract)
+    ORDER BY c.id FOR UPDATE OF c)
+UPDATE orchestrator.task_contracts c
+SET queue = x.queue, priority = x.priority, policy = x.policy, payload_schema = x.payload_schema, result_schema = x.result_schema,
+    retention = x.retention, webhook = x.webhook, webhook_states = x.webhook_states, webhook_contract = x.webhook_contract
+FROM x WHERE x.id = c.id AND c.id IN (SELECT id FROM differ)`
 
-// UpdatePolicy notes what does not enter the fingerprint, as the worker that
+// contractPolicy is a row that updatePolicies takes.
+type contractPolicy struct {
+	ID              int32           `json:"id"`
+	Queue           string          `json:"queue"`
+	Priority        int16           `json:"priority"`
+	Policy          json.RawMessage `json:"policy"`
+	PayloadSchema   json.RawMessage `json:"payload_schema"`
+	ResultSchema    json.RawMessage `json:"result_schema,omitempty"`
+	Retention       int64           `json:"retention"` // µs
+	Webhook         string          `json:"webhook"`
+	WebhookStates   []int16         `json:"webhook_states"`
+	WebhookContract int32           `json:"webhook_contract"`
+}
+
+// UpdatePolicies notes what does not enter the fingerprint, as the worker that
 // started last has it: the policy, by which the CLI enqueues, and of the
 // schemas descriptions and what is sensitive, by which it shows payloads.
-func (s *Store) UpdatePolicy(ctx context.Context, c Contract) error {
-	_, err := s.exec(ctx, updatePolicy, c.ID, c.Queue, c.Priority, c.Policy, c.PayloadSchema, c.ResultSchema, c.Retention.Microseconds(),
-		c.Webhook, c.WebhookStates, c.WebhookContract)
-	return wrap("update the policy of "+c.Type, err)
+func (s *Store) UpdatePolicies(ctx context.Context, contracts []Contract) error {
+	const doing = "update the policies of task types"
+	policies := make([]contractPolicy, len(contracts))
+	for i, c := range contracts {
+		policies[i] = contractPolicy{
+			ID: c.ID, Queue: c.Queue, Priority: c.Priority, Policy: json.RawMessage(c.Policy), PayloadSchema: json.RawMessage(c.PayloadSchema),
+			ResultSchema: json.RawMessage(c.ResultSchema), Retention: c.Retention.Microseconds(),
+			Webhook: c.Webhook, WebhookStates: c.WebhookStates, WebhookContract: c.WebhookContract,
+		}
+	}
+	text, err := json.Marshal(policies)
+	if err != nil {
+		return wrap(doing, err)
+	}
+	_, err = s.exec(ctx, updatePolicies, string(text))
+	return wrap(doing, err)
 }
 
 const allContracts = `SELECT ` + contractColumns + ` FROM orchestrator.task_contracts ORDER BY id`
