@@ -1,7 +1,9 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/task-orchestrator/task-orchestrator/orchestrator/internal/store"
@@ -30,6 +32,8 @@ type arrivals struct {
 // arrivalCursor is how far the arrivals of a place have been walked.
 type arrivalCursor struct {
 	cursor
+	// whole says that the next look is not to be a small one: see takesOver.
+	whole      bool
 	restsUntil time.Time // while there is enough else to do
 }
 
@@ -102,48 +106,142 @@ func (a *arrivals) find(ctx context.Context, soon bool) error {
 	return nil
 }
 
-// admit makes arrivals ready whose turn or slot is free, and tells the workers.
-// There is enough to do in a queue without them when it has tasks that are ready,
-// and in any when the worker is filled by what others will hand over. Admit returns
-// true when there is more to look at now.
-func (a *arrivals) admit(ctx context.Context, hasReady func(queue string) bool, filled bool) (more bool, err error) {
+// demand is what a worker could do at a moment.
+type demand struct {
+	// room is how many more tasks of each queue the worker could hold.
+	room func(queue string) int
+	// hasReady tells whether a queue has tasks that are ready: then there is
+	// enough to do in it without arrivals.
+	hasReady func(queue string) bool
+	// filled says that what others will hand over fills the worker, so that there
+	// is enough to do in any queue.
+	filled bool
+	// idle says that nothing is ready in any queue.
+	idle bool
+}
+
+// admitted is what a turn has made of arrivals.
+type admitted struct {
+	more bool // there is more to look at now
+	won  int  // turns and slots that were free
+}
+
+// admit gives those of the arrivals their turn or slot that nobody has, and
+// tells the workers of those that are ready then.
+//
+// Where nothing else waits, neither in a lane nor in another place, the worker
+// claims tasks at once, without the way through the lane.
+func (a *arrivals) admit(ctx context.Context, d demand) (done admitted, err error) {
 	a.putOff = false
-	for at, cur := range a.places {
-		if !cur.ready {
-			continue
-		}
+	places := a.readyPlaces()
+	alone := d.idle
+	for i, at := range places {
+		cur := a.places[at]
 		began := time.Now()
 		rests := began.Before(cur.restsUntil)
-		if rests && filled {
+		if rests && d.filled {
+			alone = false
 			continue
 		}
-		if rests && hasReady(at.queue) {
-			a.putOff = true
+		if rests && d.hasReady(at.queue) {
+			a.putOff, alone = true, false
 			continue
 		}
-		var admitted store.Admitted
-		limit := groupArrivals
+		look := store.Arrivals{Queue: at.queue, Cursor: cur.Cursor}
+		var got store.Admitted
 		if at.state == store.StateBlocked {
-			admitted, err = a.w.client.store.AdmitGroups(ctx, store.Arrivals{Queue: at.queue, Cursor: cur.Cursor, Limit: limit})
+			look.Limit = groupArrivals
+			if alone && i == len(places)-1 {
+				look = a.takesOver(look, cur, d)
+			}
+			got, err = a.admitGroups(ctx, look)
 		} else {
-			limit = limitedArrivals
+			look.Limit = limitedArrivals
 			known := a.w.routes.contracts.Load()
-			admitted, err = a.w.client.store.AdmitLimited(ctx, store.Arrivals{Queue: at.queue, Cursor: cur.Cursor, Limit: limit},
-				known.ids, known.totals)
+			got, err = a.w.client.store.AdmitLimited(ctx, look, known.ids, known.totals)
 		}
 		if err != nil {
-			return false, err
+			return done, err
 		}
-		if admitted.Won < admitted.Seen/arrivalYield {
+		poor := got.Won < got.Seen/arrivalYield
+		if poor {
 			ended := time.Now()
 			cur.restsUntil = ended.Add(a.rest * ended.Sub(began))
 		}
-		cur.ready = admitted.Seen == limit
-		more = more || cur.ready
-		if admitted.Seen > 0 {
-			cur.Cursor = admitted.Cursor
+		cur.whole = poor || look.Room > 0 && got.Won > 0 && len(got.Taken) == 0
+		alone = alone && got.Seen == 0
+		cur.ready = got.Seen == look.Limit
+		done.more = done.more || cur.ready
+		done.won += got.Won
+		if got.Seen > 0 {
+			cur.Cursor = got.Cursor
 		}
-		a.w.handedOver(admitted.Handed)
+		a.w.handedOver(got.Handed)
 	}
-	return more, nil
+	return done, nil
+}
+
+// any tells whether there may be arrivals.
+func (a *arrivals) any() bool {
+	for _, cur := range a.places {
+		if cur.ready {
+			return true
+		}
+	}
+	return false
+}
+
+// readyPlaces are the places that may have arrivals. Those that wait for a turn
+// come last, as most do.
+func (a *arrivals) readyPlaces() (ready []place) {
+	for at, cur := range a.places {
+		if cur.ready {
+			ready = append(ready, at)
+		}
+	}
+	slices.SortFunc(ready, func(a, b place) int {
+		return cmp.Or(cmp.Compare(b.state, a.state), cmp.Compare(a.queue, b.queue))
+	})
+	return ready
+}
+
+// takesOver is a look at arrivals of which the worker claims as many as it has
+// room for. It looks at no more than about as many, as what wins a turn without being
+// claimed has to go through the lane, unless few of the last had a turn to win, or
+// none could be claimed. As others may come later in the walk, it claims only what is
+// as urgent as anything that is known of the queue.
+func (a *arrivals) takesOver(look store.Arrivals, cur *arrivalCursor, d demand) store.Arrivals {
+	if !a.w.mayTakeOver(look.Queue) {
+		return look
+	}
+	look.Room, look.Priority = d.room(look.Queue), a.w.claimer.lanes.highest()[look.Queue]
+	if look.Room > 0 && !cur.whole {
+		look.Limit = min(max(look.Room, groupArrivals/10), groupArrivals)
+	}
+	return look
+}
+
+// admitGroups looks at tasks that wait for the turn of their group.
+func (a *arrivals) admitGroups(ctx context.Context, look store.Arrivals) (store.Admitted, error) {
+	if look.Room <= 0 {
+		return a.w.client.store.AdmitGroups(ctx, look)
+	}
+	s, taker := a.w.taker()
+	look.Taker = taker
+	began := time.Now()
+	got, err := a.w.client.store.AdmitGroups(ctx, look)
+	if err != nil {
+		if taker.Worker != 0 && got.Won > 0 && store.Uncertain(err) {
+			a.w.claimer.disownLater(s, taker.Claim)
+		}
+		return got, err
+	}
+	if len(got.Taken) > 0 {
+		a.w.claimer.received(began, got.Taken)
+		for _, t := range got.Taken {
+			a.w.claimer.lanes.see(lane(*t.LaneKey))
+		}
+		a.w.accept(s, taker.Claim, got.Taken, got.Now)
+	}
+	return got, nil
 }

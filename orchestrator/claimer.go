@@ -17,7 +17,7 @@ type claimer struct {
 	w     *Worker
 	lanes *lanes
 	rates *rates
-	// arrivals become ready before they can be claimed.
+	// arrivals have no turn or slot yet.
 	arrivals *arrivals
 	// woken has one place: wakeups that arrive together are one.
 	woken chan struct{}
@@ -130,7 +130,8 @@ func (c *claimer) run(ctx context.Context) {
 const claimTimeout = 10 * time.Second
 
 // claim is one turn: it looks back when that is due, claims from the lanes
-// that may have tasks, and hands them to the pool.
+// that may have tasks and hands those to the pool, and gives arrivals their turns
+// and slots.
 func (c *claimer) claim(ctx context.Context) (next, error) {
 	c.release(c.w.pool.stale(c.w.config.ClaimInterval))
 	if err := c.disownFor(ctx, disownTimeout); err != nil {
@@ -142,31 +143,64 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	if !c.w.lease.holds(s) {
 		return awaitTasks, nil // a new session is on its way
 	}
+	c.hear()
 	wants, total := c.w.pool.wants()
 	if len(wants) == 0 && !c.w.pool.lacksGrant() {
 		return awaitRoom, nil // what there is to claim is looked up when there is room
 	}
-	if !c.passedOver {
-		hinted, soon := c.signals()
-		soon = soon || c.idleSinceAMoment()
-		if c.again.Swap(false) {
-			c.lanes.again()
-			c.arrivals.again()
-		}
-		if err := c.lookAround(ctx, hinted, soon, total); err != nil {
-			return 0, err
-		}
-	}
-	c.passedOver = false
 	if c.most > 0 {
 		total = min(total, c.most)
 	}
+	var done admitted
+	passedOver, first := c.passedOver, false
+	c.passedOver = false
+	if !passedOver {
+		if err := c.lookBack(ctx); err != nil {
+			return 0, err
+		}
+		if first = c.arrivalsComeFirst(); first {
+			var err error
+			if done, err = c.admit(ctx, wants, total, 0); err != nil {
+				return 0, err
+			}
+			c.hear() // which of them are ready now
+		}
+	}
+	claimed, asked, err := c.claimReady(ctx, s, wants, total)
+	if err != nil {
+		return 0, err
+	}
+	full := claimed > 0 && claimed == total
+	ready, _ := c.lanes.anyReady(c.rates)
+	if !passedOver && !first && (ready || !full) {
+		if done, err = c.admit(ctx, wants, total, claimed); err != nil {
+			return 0, err
+		}
+	}
+	c.urgent.Store(c.lanes.urgent())
+	switch {
+	case ready && !asked && !done.more:
+		return awaitRoom, nil
+	case ready || done.more:
+		if claimed+done.won > 0 {
+			c.leftSome(ctx)
+		}
+		return claimAgain, nil
+	case done.won > 0 || (full || passedOver) && c.arrivals.any():
+		return claimAgain, nil
+	}
+	return c.idle(ctx), nil
+}
+
+// claimReady claims from the lanes that may have tasks. It returns how many tasks
+// it has claimed, and whether there was a lane to ask, and room for its tasks.
+func (c *claimer) claimReady(ctx context.Context, s *session, wants map[string]room, total int) (n int, asked bool, err error) {
 	c.w.control.saw(c.lanes)
 	c.rates.begin()
 	ready := c.lanes.ready(func(l lane) bool { return c.open(l, wants[l.Queue]) })
 	tokens, err := c.rates.take(ctx, c.rates.asks(ready, wants))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	shares := c.rates.share(ready, wants, tokens)
 	if c.backlog {
@@ -175,31 +209,22 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	req, served := c.lanes.request(ready, shares, total)
 	if len(served) == 0 {
 		c.giveBackTokens(ctx, tokens)
-		if ready, _ := c.lanes.anyReady(c.rates); ready {
-			return awaitRoom, nil
-		}
-		return c.idle(ctx), nil
+		return 0, false, nil
 	}
 	req.Worker, req.Claim = s.id, s.claims.Add(1)
 	began := time.Now()
 	claimed, now, err := c.w.client.store.Claim(ctx, req)
 	if err != nil {
-		c.uncertain = append(c.uncertain, uncertainClaim{session: s, claim: req.Claim, pause: lookBackInterval})
+		c.disownLater(s, req.Claim)
 		if store.TookTooLong(err) {
 			c.most = max(req.Limit/2, 1)
 		}
-		return 0, err
+		return 0, true, err
 	}
 	if c.most *= 2; c.most > maxClaim {
 		c.most = 0
 	}
-	took := time.Since(began)
-	c.w.pool.claimTook(took)
-	c.w.client.metrics.Claimed(len(claimed), took)
-	c.w.client.tracing.Receive(began, len(claimed), func(i int) telemetry.Received {
-		t := claimed[i]
-		return telemetry.Received{Queue: t.Queue, Created: telemetry.Carrier{Parent: t.TraceParent, State: t.TraceState}}
-	})
+	c.received(began, claimed)
 	for _, j := range c.w.accept(s, req.Claim, claimed, now) {
 		for _, key := range c.rates.buckets(lane(*j.LaneKey)) {
 			tokens[key]--
@@ -211,13 +236,25 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 	if len(served) < len(ready) {
 		c.passedOver = slices.ContainsFunc(exhausted, func(l lane) bool { return len(c.rates.buckets(l)) > 0 })
 	}
-	if ready, _ := c.lanes.anyReady(c.rates); !ready {
-		return c.idle(ctx), nil
-	}
+	return len(claimed), true, nil
+}
+
+// received records a claim that has been made.
+func (c *claimer) received(began time.Time, claimed []*store.Claimed) {
+	took := time.Since(began)
+	c.w.pool.claimTook(took)
+	c.w.client.metrics.Claimed(len(claimed), took)
+	c.w.client.tracing.Receive(began, len(claimed), func(i int) telemetry.Received {
+		t := claimed[i]
+		return telemetry.Received{Queue: t.Queue, Created: telemetry.Carrier{Parent: t.TraceParent, State: t.TraceState}}
+	})
+}
+
+// leftSome counts a turn that left tasks behind.
+func (c *claimer) leftSome(ctx context.Context) {
 	if c.full++; c.full == busyClaims {
 		c.w.lease.setIdle(ctx, false)
 	}
-	return claimAgain, nil
 }
 
 // open tells whether a task of a lane could be claimed.
@@ -235,8 +272,13 @@ func (c *claimer) giveBackTokens(ctx context.Context, unused map[string]int) {
 	}
 }
 
-// lookAround finds out which lanes may have tasks, and makes arrivals ready.
-func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon bool, room int) error {
+// hear notes which lanes are said to have new tasks. It does so without room
+// for them too, so that tasks which are handed over let more urgent ones go first.
+func (c *claimer) hear() {
+	hinted := c.hints()
+	if hinted == nil {
+		return
+	}
 	for l := range hinted {
 		if l.Sublane == arrivingSublane {
 			c.arrivals.hint(l.Queue)
@@ -244,19 +286,65 @@ func (c *claimer) lookAround(ctx context.Context, hinted map[lane]bool, soon boo
 			c.lanes.hint(l)
 		}
 	}
+	c.urgent.Store(c.lanes.urgent())
+}
+
+// hints takes the lanes that are said to have new tasks, nil for none.
+func (c *claimer) hints() (hinted map[lane]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.hinted) > 0 {
+		hinted, c.hinted = c.hinted, map[lane]bool{}
+	}
+	return hinted
+}
+
+// lookBack finds out which lanes may have tasks, and where there are arrivals.
+func (c *claimer) lookBack(ctx context.Context) error {
+	soon := c.retryIsDue() || c.idleSinceAMoment()
+	if c.again.Swap(false) {
+		c.lanes.again()
+		c.arrivals.again()
+	}
 	if err := c.lanes.find(ctx, soon); err != nil {
 		return err
 	}
-	if err := c.arrivals.find(ctx, soon); err != nil {
-		return err
-	}
-	hasReady := func(queue string) bool { return c.lanes.hasReady(queue, c.rates) }
-	more, err := c.arrivals.admit(ctx, hasReady, c.w.finisher.turns.Len() >= room)
-	if more {
-		signal(c.woken)
-	}
+	err := c.arrivals.find(ctx, soon)
 	c.urgent.Store(c.lanes.urgent())
 	return err
+}
+
+// arrivalsComeFirst tells whether there may be arrivals that are more urgent than
+// tasks which are ready, so that they should be ready before those are claimed.
+func (c *claimer) arrivalsComeFirst() bool {
+	lowest, ready, _ := c.lanes.leastUrgent(c.rates)
+	if !ready || !c.arrivals.any() {
+		return false
+	}
+	highest := c.lanes.highest()
+	for at, cur := range c.arrivals.places {
+		if cur.ready && highest[at.queue] > lowest {
+			return true
+		}
+	}
+	return false
+}
+
+// admit gives arrivals their turns and slots, where the worker has room for total
+// tasks and has claimed some of them in this turn.
+func (c *claimer) admit(ctx context.Context, wants map[string]room, total, claimed int) (admitted, error) {
+	ready, paced := c.lanes.anyReady(c.rates)
+	return c.arrivals.admit(ctx, demand{
+		room:     func(queue string) int { return min(wants[queue].any, total) - claimed },
+		hasReady: func(queue string) bool { return c.lanes.hasReady(queue, c.rates) },
+		filled:   c.w.finisher.turns.Len() >= total,
+		idle:     !ready && paced == 0,
+	})
+}
+
+// disownLater notes a claim of the claimer's whose answer did not come.
+func (c *claimer) disownLater(s *session, claim int64) {
+	c.uncertain = append(c.uncertain, uncertainClaim{session: s, claim: claim, pause: lookBackInterval})
 }
 
 // uncertainAbout tells of a claim that somebody else made, whose answer did
@@ -312,18 +400,16 @@ func (c *claimer) disownFor(ctx context.Context, timeout time.Duration) error {
 	return nil
 }
 
-// signals takes the hints since the last turn, and tells whether a retry of
-// this worker is due.
-func (c *claimer) signals() (hinted map[lane]bool, due bool) {
+// retryIsDue tells whether a retry of this worker is, and forgets it.
+func (c *claimer) retryIsDue() (due bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	hinted, c.hinted = c.hinted, map[lane]bool{}
 	at := time.Now()
 	c.dues = slices.DeleteFunc(c.dues, func(t time.Time) bool {
 		due = due || !t.After(at)
 		return !t.After(at)
 	})
-	return hinted, due
+	return due
 }
 
 // jobSlab is how many jobs share an allocation: few enough that one which runs

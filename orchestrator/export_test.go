@@ -63,8 +63,19 @@ func (w *Worker) Admit(ctx context.Context, queue string, hasReady, filled bool)
 	if a.places[at] == nil {
 		a.look(at, store.Cursor{})
 	}
-	_, err = a.admit(ctx, func(string) bool { return hasReady }, filled)
+	_, err = a.admit(ctx, demand{hasReady: func(string) bool { return hasReady }, filled: filled})
 	return TaskID(a.places[at].ID), a.putOff, err
+}
+
+// Urgent is the highest priority of a queue that may have ready tasks, as far as
+// the worker knows; -1 for none.
+func (w *Worker) Urgent(queue string) int {
+	if urgent := w.claimer.urgent.Load(); urgent != nil {
+		if priority, ready := (*urgent)[queue]; ready {
+			return int(priority)
+		}
+	}
+	return -1
 }
 
 // Vacuum returns what a turn of the leader starts.

@@ -35,7 +35,7 @@ const laneShare = 16
 // more urgent, and, while all slots are taken, not always, so that a group or
 // limit which always has more tasks cannot keep them for ever.
 func (w *Worker) continues(j *job) bool {
-	if w.control.current.Load().queues[j.Queue].Paused || w.routes.contracts.Load().rates[queueBucket(j.Queue)] != nil {
+	if !w.mayTakeOver(j.Queue) {
 		return false
 	}
 	if !w.pool.hasFreeSlot(j.Queue) && rand.IntN(laneShare) == 0 {
@@ -49,6 +49,12 @@ func (w *Worker) continues(j *job) bool {
 	return !ready || priority <= j.Priority
 }
 
+// mayTakeOver tells whether tasks of a queue may be claimed otherwise than from
+// their lanes.
+func (w *Worker) mayTakeOver(queue string) bool {
+	return !w.control.current.Load().queues[queue].Paused && w.routes.contracts.Load().rates[queueBucket(queue)] == nil
+}
+
 // taker is this worker as the one who takes over tasks, nobody when it may not
 // start any.
 func (w *Worker) taker() (*session, store.Taker) {
@@ -57,7 +63,7 @@ func (w *Worker) taker() (*session, store.Taker) {
 		return s, store.Taker{}
 	}
 	known := w.routes.contracts.Load()
-	return s, store.Taker{Worker: s.id, Claim: s.claims.Add(1), Known: known.newest, Foreign: known.foreign, Floored: w.finisher.floored()}
+	return s, store.Taker{Worker: s.id, Claim: s.claims.Add(1), Known: known.newest, Foreign: known.foreign}
 }
 
 // handedOver looks after what the end of tasks, or an arrival, has led to.
@@ -117,6 +123,7 @@ func (f *finisher) floored() bool {
 func (f *finisher) handing(run func(context.Context, []outcome, store.Taker) (store.Handed, error)) statement {
 	return func(ctx context.Context, part []outcome) ([]int64, error) {
 		s, taker := f.w.taker()
+		taker.Floored = f.floored()
 		h, err := run(ctx, part, taker)
 		if err != nil {
 			if taker.Worker != 0 && store.Uncertain(err) {

@@ -286,6 +286,18 @@ func (ls *lanes) urgent() *map[string]int16 {
 	return &urgent
 }
 
+// highest is the highest priority of each queue that one of its tasks is known to
+// have had, or a type that this worker handles is declared with.
+func (ls *lanes) highest() map[string]int16 {
+	highest := make(map[string]int16, len(ls.routes.names))
+	for l := range ls.seen {
+		if before, has := highest[l.Queue]; !has || l.Priority > before {
+			highest[l.Queue] = l.Priority
+		}
+	}
+	return highest
+}
+
 // hasReady tells whether a queue has a lane that may have tasks ahead and is open.
 func (ls *lanes) hasReady(queue string, rates *rates) bool {
 	if ls.control.current.Load().queues[queue].Paused {
@@ -303,6 +315,12 @@ func (ls *lanes) hasReady(queue string, rates *rates) bool {
 // that have not to wait for tokens; and how long those have to wait that do, 0
 // when there are none.
 func (ls *lanes) anyReady(rates *rates) (ready bool, wait time.Duration) {
+	_, ready, wait = ls.leastUrgent(rates)
+	return ready, wait
+}
+
+// leastUrgent is the lowest priority of those that anyReady tells of.
+func (ls *lanes) leastUrgent(rates *rates) (lowest int16, ready bool, wait time.Duration) {
 	current := ls.control.current.Load()
 	for l, cur := range ls.cursors {
 		if !cur.ready || current.queues[l.Queue].Paused {
@@ -310,10 +328,12 @@ func (ls *lanes) anyReady(rates *rates) (ready bool, wait time.Duration) {
 		}
 		switch d := rates.wait(l); {
 		case d <= 0:
-			ready = true
+			if !ready || l.Priority < lowest {
+				lowest, ready = l.Priority, true
+			}
 		case wait == 0 || d < wait:
 			wait = d
 		}
 	}
-	return ready, wait
+	return lowest, ready, wait
 }

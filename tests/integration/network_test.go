@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strconv"
@@ -62,6 +63,51 @@ func TestLostAnswers(t *testing.T) {
 	db.AwaitDrained(t)
 	stop()
 	db.RequireEachDoneOnce(t, acknowledged)
+}
+
+// As before, of what hands over the turns of groups and claims the next tasks: the
+// statement that ends a task, and the transaction that gives arrivals their turns.
+func TestLostAnswersOfHandOvers(t *testing.T) {
+	t.Parallel()
+	const groups, each = 20, 5
+	has := func(request []byte, part string) bool { return bytes.Contains(request, []byte(part)) }
+	for name, loses := range map[string]func(request []byte) bool{
+		"end":     func(request []byte) bool { return has(request, "gone AS") && has(request, "unsettled AS") },
+		"arrival": harness.Commits,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := orchestratortest.DB(t)
+			db := harness.Observe(t, url)
+			proxy, proxied := harness.NewProxy(t, url)
+			asText := orchestrator.ClientConfig{TransactionPooler: true} // each request has the text of its statement
+			client, worker := harness.Open(t, url), harness.Open(t, proxied, asText)
+			stop := harness.StartWorker(t, worker, failing(harness.Grouped), harness.Brisk())
+			var acknowledged []orchestrator.TaskID
+			add := func() {
+				var batch []orchestrator.Request
+				for n := range each {
+					for g := range groups {
+						batch = append(batch, harness.Numbered{Key: strconv.Itoa(g), Number: n}.Request(harness.Grouped))
+					}
+				}
+				refs, err := client.Enqueue(t.Context(), batch)
+				require.NoError(t, err)
+				acknowledged = append(acknowledged, harness.IDs(refs)...)
+			}
+			add()
+			db.AwaitDrained(t)
+			third := harness.Every(3)
+			proxy.LoseAnswers(func(request []byte) bool { return loses(request) && third(request) })
+			for proxy.Lost() < 10 {
+				add()
+				db.AwaitDrained(t)
+			}
+			db.RequireNoTurns(t)
+			stop()
+			db.RequireEachDoneOnce(t, acknowledged)
+		})
+	}
 }
 
 // failing is a mux whose handler fails the first attempt of every third task.

@@ -157,7 +157,7 @@ WITH x AS MATERIALIZED (
         $9::smallint[], $10::smallint[])
     AS x(id, worker, claim, state, attempts, kept, result, error, direct, total)),`
 	finishTurnsReturning = `
-    RETURNING ` + finishedColumnsOf + `, t.id IN (SELECT x.id FROM x WHERE x.direct = 1) AS direct)`
+    RETURNING ` + finishedColumnsOf + `, NOT EXISTS (SELECT FROM x WHERE x.direct = 0) OR t.id IN (SELECT x.id FROM x WHERE x.direct = 1) AS direct)`
 	finishSlotsReturning = `
     RETURNING ` + finishedColumnsOf + `, t.limit_key, t.limit_slot)`
 	finishTurnsEnded = `,
@@ -467,7 +467,8 @@ func (s *Store) handed(ctx context.Context, doing, statement string, args ...[]a
 		return h, wrap(doing, err)
 	}
 	defer rows.Close()
-	return h, wrap(doing, h.read(rows))
+	err = h.read(rows)
+	return h, wrap(doing, err)
 }
 
 const finishedBy = `

@@ -131,5 +131,6 @@ func releaseIn(ctx context.Context, in inserter, released []Released) (h Handed,
 		return h, err
 	}
 	defer closeRows()
-	return h, h.read(rows)
+	err = h.read(rows)
+	return h, err
 }

@@ -62,7 +62,8 @@ func (s *Store) releaseTurns(ctx context.Context, tx pgx.Tx, released []Released
 		return h, err
 	}
 	defer rows.Close()
-	return h, h.read(rows)
+	err = h.read(rows)
+	return h, err
 }
 
 // lockTurns locks the turns of groups, so that of two who settle one the second

@@ -15,6 +15,8 @@ import (
 //	               │   turn is free  │  slot is free                 │
 //	               └───────◄─────────┴──◄── hand-over at the end ◄───┘
 //
+// Where nothing else is ready, an arrival whose turn is free is claimed at once.
+//
 // Arrivals are looked for by workers: a turn or slot that nobody has is taken
 // by inserting its row, which only one can do, and in a later statement, which
 // sees everything that was committed before, given to whoever is next. Whoever
@@ -132,7 +134,8 @@ turns_over AS (
     DELETE FROM orchestrator.groups g WHERE g.key = ANY (ARRAY(SELECT group_key FROM settled WHERE id IS NULL))),
 unsettled AS (
     SELECT group_key AS key, true AS is_group FROM settled
-    WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM taken UNION ALL SELECT id FROM promoted))` + handedOver
+    WHERE id IS NOT NULL AND CASE WHEN (SELECT count(id) FROM settled) > (SELECT count(*) FROM taken) + (SELECT count(*) FROM promoted)
+        THEN id NOT IN (SELECT id FROM taken UNION ALL SELECT id FROM promoted) END)` + handedOver
 
 // The parts of handing over that are always needed.
 const (

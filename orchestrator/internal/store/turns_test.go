@@ -242,3 +242,56 @@ func queried[T any](t *testing.T, s *Store, query string) (v T) {
 	require.NoError(t, s.pool.QueryRow(t.Context(), query).Scan(&v))
 	return v
 }
+
+// Of the first tasks of groups, a worker claims as many as it has room for, those
+// of the queue that are urgent enough, the most urgent and oldest first; the others
+// become ready. A worker that may not claim makes all of them ready.
+func TestArrivalsAreClaimedAsFarAsThereIsRoom(t *testing.T) {
+	t.Parallel()
+	const claimed, ready = `SELECT id FROM orchestrator.tasks WHERE state = 1 ORDER BY id`, `SELECT id FROM orchestrator.tasks WHERE state = 0 ORDER BY id`
+	taker := Taker{Worker: 7, Claim: 1, Known: 1}
+	for name, c := range map[string]struct {
+		look           Arrivals
+		claimed, ready []int64
+	}{
+		"no room":             {Arrivals{Taker: taker}, nil, []int64{1, 2, 3, 4, 5}},
+		"a little room":       {Arrivals{Taker: taker, Room: 3}, []int64{2, 3, 4}, []int64{1, 5}},
+		"only what is urgent": {Arrivals{Taker: taker, Room: 3, Priority: 9}, []int64{4}, []int64{1, 2, 3, 5}},
+		"room for all":        {Arrivals{Taker: taker, Room: 9, Priority: -100}, []int64{1, 2, 3, 4}, []int64{5}},
+		"may not claim":       {Arrivals{Room: 9}, nil, []int64{1, 2, 3, 4, 5}},
+		"knows no contract":   {Arrivals{Taker: Taker{Worker: 7, Claim: 1}, Room: 9}, nil, []int64{1, 2, 3, 4, 5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := migrated(t)
+			fill(t, s, addContracts, `
+				INSERT INTO orchestrator.tasks (id, contract, priority, queue, sublane, payload, state, waits_for, run_at, group_key)
+				SELECT id, 1, priority, 'q', sublane, '{}', 2, 2, now() - since * interval '1 minute', group_key
+				FROM (VALUES (1, 0, '', 1, 'a'), (2, 0, '', 2, 'b'), (3, 5, '', 1, 'c'), (4, 9, '', 1, 'd'), (5, 0, 'paced', 1, 'e'), (6, 0, '', 0, 'd'))
+					AS t(id, priority, sublane, since, group_key)`)
+			c.look.Queue, c.look.Limit = "q", 10
+			admitted, err := s.AdmitGroups(t.Context(), c.look)
+			require.NoError(t, err)
+			require.Equal(t, 6, admitted.Seen)
+			require.Equal(t, 5, admitted.Won)
+			require.Len(t, admitted.Taken, len(c.claimed))
+			for _, one := range admitted.Taken {
+				require.GreaterOrEqual(t, admitted.Now.Sub(one.RunAt.Time()), time.Minute, "ready for as long as it has been due")
+			}
+			require.Equal(t, c.claimed, queriedAll(t, s, claimed))
+			require.Equal(t, c.ready, queriedAll(t, s, ready))
+		})
+	}
+}
+
+func queriedAll(t *testing.T, s *Store, query string) (ids []int64) {
+	t.Helper()
+	rows, err := s.pool.Query(t.Context(), query)
+	require.NoError(t, err)
+	ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+	require.NoError(t, err)
+	if len(ids) == 0 {
+		return nil
+	}
+	return ids
+}

@@ -60,7 +60,7 @@ var (
 		Help: "Tasks a claim returned."}
 	claimDuration = Metric{Name: "claim_duration_seconds", Kind: Histogram, Buckets: statementBuckets,
 		Help: "Time a claim took.",
-		Says: "One statement and its round trip. Slow claims mean a slow database or a table that vacuum cannot clean."}
+		Says: "One statement and its round trip; for the first tasks of groups a transaction. Slow claims mean a slow database or a table that vacuum cannot clean."}
 	finishSize = Metric{Name: "finish_batch_size", Kind: Histogram, Buckets: sizeBuckets,
 		Help: "Outcomes written together."}
 	finishDuration = Metric{Name: "finish_duration_seconds", Kind: Histogram, Buckets: statementBuckets,
