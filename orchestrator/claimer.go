@@ -144,6 +144,7 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 		return awaitTasks, nil // a new session is on its way
 	}
 	c.hear()
+	c.rates.begin()
 	wants, total := c.w.pool.wants()
 	if len(wants) == 0 && !c.w.pool.lacksGrant() {
 		return awaitRoom, nil // what there is to claim is looked up when there is room
@@ -196,7 +197,6 @@ func (c *claimer) claim(ctx context.Context) (next, error) {
 // it has claimed, and whether there was a lane to ask, and room for its tasks.
 func (c *claimer) claimReady(ctx context.Context, s *session, wants map[string]room, total int) (n int, asked bool, err error) {
 	c.w.control.saw(c.lanes)
-	c.rates.begin()
 	ready := c.lanes.ready(func(l lane) bool { return c.open(l, wants[l.Queue]) })
 	tokens, err := c.rates.take(ctx, c.rates.asks(ready, wants))
 	if err != nil {
@@ -317,8 +317,11 @@ func (c *claimer) lookBack(ctx context.Context) error {
 // arrivalsComeFirst tells whether there may be arrivals that are more urgent than
 // tasks which are ready, so that they should be ready before those are claimed.
 func (c *claimer) arrivalsComeFirst() bool {
+	if !c.arrivals.any() {
+		return false
+	}
 	lowest, ready, _ := c.lanes.leastUrgent(c.rates)
-	if !ready || !c.arrivals.any() {
+	if !ready {
 		return false
 	}
 	highest := c.lanes.highest()
