@@ -191,8 +191,8 @@ func (a *arrivals) any() bool {
 	return false
 }
 
-// readyPlaces are the places that may have arrivals. Those that wait for a turn
-// come last, as most do.
+// readyPlaces are the places that may have arrivals, those with tasks that wait for
+// a turn last: the worker may claim from the last place, where the others had none.
 func (a *arrivals) readyPlaces() (ready []place) {
 	for at, cur := range a.places {
 		if cur.ready {

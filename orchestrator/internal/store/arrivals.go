@@ -65,8 +65,8 @@ RETURNING key, slot`
 
 // startTurns gives the turns of groups to their first tasks. Of the first $7 it
 // claims those for me that are of the queue $8 and have the priority $9 at least;
-// the others become ready. It comes after admitGroups in a statement of its own,
-// as release does. Who is claimed has been ready for as long as it has been due: its
+// the others become ready. It comes in a statement after the one that won the turns,
+// or took the tasks that had them, as release does, which is for slots too. Who is claimed has been ready for as long as it has been due: its
 // turn was free.
 var startTurns = `
 WITH released AS MATERIALIZED (
@@ -108,8 +108,8 @@ func (s *Store) AdmitGroups(ctx context.Context, a Arrivals) (Admitted, error) {
 	}, a.Queue, a.Cursor.RunAt, a.Cursor.ID, a.Limit)
 }
 
-// startTurns gives turns that tx has won among the arrivals to the first task of
-// each group.
+// startTurns gives turns of groups that no task has, which tx has won among the
+// arrivals or freed, to the first task of each.
 func (s *Store) startTurns(ctx context.Context, tx pgx.Tx, groups []string, a Arrivals) (h Handed, err error) {
 	if len(groups) == 0 {
 		return h, nil

@@ -156,6 +156,7 @@ WITH x AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::bigint[], $7::text[], $8::text[],
         $9::smallint[], $10::smallint[])
     AS x(id, worker, claim, state, attempts, kept, result, error, direct, total)),`
+	// Mostly there is room for all that comes next, and no hash of them is made.
 	finishTurnsReturning = `
     RETURNING ` + finishedColumnsOf + `, NOT EXISTS (SELECT FROM x WHERE x.direct = 0) OR t.id IN (SELECT x.id FROM x WHERE x.direct = 1) AS direct)`
 	finishSlotsReturning = `

@@ -138,7 +138,6 @@ func checkPlans(t *testing.T, conn *pgx.Conn, mode string) {
 		{"give back and hand over", giveBackTurns, append([]any{ids[:ReturnChunk], sevens[:ReturnChunk], ones[:ReturnChunk], small[:ReturnChunk],
 			ones[:ReturnChunk], texts[:ReturnChunk], texts[:ReturnChunk], small[:ReturnChunk], small[:ReturnChunk]}, taker...), turnIndexes, true},
 		{"release", release, []any{texts, texts, small, small}, turnIndexes, true},
-		{"release turns only", releaseTurnsOnly, []any{texts, texts, small, small}, turnIndexes, true},
 		{"start turns", startTurns, slices.Concat([]any{texts}, taker, []any{1000, "q", 0}), turnIndexes, true},
 		{"admit groups", admitGroups, []any{"q", beginning[0], 0, 1000}, []string{"tasks_arriving"}, true},
 		{"admit limited", admitLimited, []any{"q", beginning[0], 0, 200, []int32{1}, []int16{3}}, []string{"tasks_arriving"}, true},

@@ -10,14 +10,9 @@ import (
 // release hands over turns and slots that have no task any more. It comes in a
 // statement after the one that took the task or won the turn, and sees what was
 // committed in between.
-const (
-	release          = releasedHere + releasedToNobody + handOver + handedOver
-	releaseTurnsOnly = releasedHere + releasedToNobody + handOverTurns + handedOver // without slots
-
-	releasedHere = releasedOf + `
+const release = releasedOf + `
     FROM unnest($1::text[], $2::text[], $3::smallint[], $4::smallint[]) AS r(group_key, limit_key, slot, total)),
-`
-)
+` + releasedToNobody + handOver + handedOver
 
 // releaseJSON is release with one argument, for a transaction of the caller's.
 const releaseJSON = releasedOf + `
@@ -53,11 +48,10 @@ func (s *Store) releaseTurns(ctx context.Context, tx pgx.Tx, released []Released
 	for i, r := range released {
 		groups[i], limits[i], slots[i], totals[i] = r.Group, r.Limit, r.Slot, r.Total
 	}
-	statement := releaseTurnsOnly
-	if slices.ContainsFunc(released, func(r Released) bool { return r.Limit != "" }) {
-		statement = release
+	if !slices.ContainsFunc(released, func(r Released) bool { return r.Limit != "" }) {
+		return s.startTurns(ctx, tx, slices.DeleteFunc(groups, func(key string) bool { return key == "" }), Arrivals{})
 	}
-	rows, err := tx.Query(ctx, s.text(statement), s.mode, groups, limits, slots, totals)
+	rows, err := tx.Query(ctx, s.text(release), s.mode, groups, limits, slots, totals)
 	if err != nil {
 		return h, err
 	}

@@ -116,6 +116,7 @@ func handOverTurnsAtOnce(from int) string {
 		"me.known", arg(2, "integer"), "me.foreigners", arg(3, "integer[]"), "me.floored", arg(4, "smallint")+" = 1").Replace(handOverTurnsToMe)
 }
 
+// Mostly all next tasks are taken or promoted: then unsettled makes no hash of those.
 const handOverTurnsToMe = `
 settled AS MATERIALIZED (
     SELECT r.group_key, coalesce(above.id, lowest.id) AS id, coalesce(above.version, lowest.version) AS version,

@@ -68,14 +68,11 @@ func (m *turnsMachine) replace(t *rapid.T) {
 
 // admit looks at all arrivals, and then nobody may wait for what is free.
 func (m *turnsMachine) admit(t *rapid.T) {
-	m.claims++
-	worker, room := rapid.SampledFrom(m.workers).Draw(t, "worker"), rapid.IntRange(0, 2).Draw(t, "room")
-	admitted, err := m.AdmitGroups(t.Context(), Arrivals{
-		Queue: "q", Limit: 100, Room: room, Taker: Taker{Worker: worker, Claim: m.claims, Known: 1},
-	})
+	taker, room := m.taker(t), rapid.IntRange(0, 2).Draw(t, "room")
+	admitted, err := m.AdmitGroups(t.Context(), Arrivals{Queue: "q", Limit: 100, Taker: taker, Room: room})
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(admitted.Taken), room)
-	m.took(t, admitted.Taken, worker, m.claims)
+	m.took(t, admitted.Taken, taker.Worker, taker.Claim)
 	_, err = m.AdmitLimited(t.Context(), Arrivals{Queue: "q", Limit: 100}, []int32{1}, []int16{turnsLimit})
 	require.NoError(t, err)
 	require.Zero(t, m.count(t, `SELECT count(*) FROM orchestrator.tasks t WHERE t.state = 2 AND t.run_at <= now()

@@ -248,7 +248,7 @@ func queried[T any](t *testing.T, s *Store, query string) (v T) {
 // become ready. A worker that may not claim makes all of them ready.
 func TestArrivalsAreClaimedAsFarAsThereIsRoom(t *testing.T) {
 	t.Parallel()
-	const claimed, ready = `SELECT id FROM orchestrator.tasks WHERE state = 1 ORDER BY id`, `SELECT id FROM orchestrator.tasks WHERE state = 0 ORDER BY id`
+	const ids = `SELECT array_agg(id ORDER BY id) FROM orchestrator.tasks WHERE state = `
 	taker := Taker{Worker: 7, Claim: 1, Known: 1}
 	for name, c := range map[string]struct {
 		look           Arrivals
@@ -278,20 +278,8 @@ func TestArrivalsAreClaimedAsFarAsThereIsRoom(t *testing.T) {
 			for _, one := range admitted.Taken {
 				require.GreaterOrEqual(t, admitted.Now.Sub(one.RunAt.Time()), time.Minute, "ready for as long as it has been due")
 			}
-			require.Equal(t, c.claimed, queriedAll(t, s, claimed))
-			require.Equal(t, c.ready, queriedAll(t, s, ready))
+			require.Equal(t, c.claimed, queried[[]int64](t, s, ids+"1"))
+			require.Equal(t, c.ready, queried[[]int64](t, s, ids+"0"))
 		})
 	}
-}
-
-func queriedAll(t *testing.T, s *Store, query string) (ids []int64) {
-	t.Helper()
-	rows, err := s.pool.Query(t.Context(), query)
-	require.NoError(t, err)
-	ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
-	require.NoError(t, err)
-	if len(ids) == 0 {
-		return nil
-	}
-	return ids
 }
